@@ -1,0 +1,41 @@
+# Everything a person or CI types. `make repro` and `make test` need Python 3.11 to 3.13, git and make.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := src
+
+.PHONY: repro test lint format deps schema preset lock noop results
+
+repro: .venv/installed  ## run the pipeline: model, metrics, plots
+	python tools/params_schema.py
+	dvc repro
+
+test: .venv/installed  ## run the tests
+	python -m pytest
+
+lint: .venv/installed
+	ruff check . && ruff format --check . && mypy && python tools/stage_deps.py
+
+format: .venv/installed
+	ruff check --fix . && ruff format .
+
+deps: .venv/installed  ## let dvc.yaml name the code that each stage imports
+	python tools/stage_deps.py --write
+
+schema: .venv/installed  ## regenerate params.schema.json
+	python tools/params_schema.py --write
+
+preset: .venv/installed  ## lay presets/NAME.yaml over params.yaml
+	python tools/preset.py $(NAME)
+
+lock: .venv/installed  ## pin the newest packages that pyproject.toml allows
+	uv pip compile pyproject.toml --extra train --extra dev --universal --python-version 3.11 \
+		--generate-hashes --upgrade --quiet -o requirements/lock.txt
+
+.venv/installed: requirements/lock.txt requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one or set PYTHON=..."; exit 1; }
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode requirements/lock.txt
+	@touch $@
