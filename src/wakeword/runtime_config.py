@@ -1,0 +1,19 @@
+"""The `runtime` section of `params.yaml`: where things run. It changes no result, so no stage declares it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from wakeword.params import Section
+
+
+class RuntimeConfig(Section):
+    """Machine settings.
+
+    Attributes:
+        workers: worker processes; none means one a core.
+        device: where to train; "auto" takes a GPU if there is one.
+    """
+
+    workers: int | None = Field(None, ge=1, le=1024)
+    device: Literal["auto", "cpu", "cuda"] = "auto"

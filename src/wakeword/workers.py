@@ -1,0 +1,164 @@
+"""Mapping a function over items in worker processes: ordered, bounded in memory, and a crash costs one item.
+
+The standard pools give up as a whole when a worker dies; a synthesizer or a decoder written in C does die.
+"""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Crash(Generic[Item]):
+    """Stands in for the result of an item whose worker process died or ran out of time."""
+
+    item: Item
+    reason: str
+
+
+def count(requested: int | None) -> int:
+    """Return how many workers to use: what was asked for, or one for each core this process may use."""
+    return requested or len(os.sched_getaffinity(0))
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int, timeout_s: float = 600.0
+) -> Generator[Result | Crash[Item], None, None]:
+    """Yield `function(item)` for each item, in the items' order, whatever the number of workers.
+
+    Args:
+        function: a picklable module-level function (or `functools.partial` of one). An exception that it
+            raises is raised here.
+        items: consumed lazily, never more than a few ahead of what was yielded.
+        workers: number of processes. They start by `spawn`, die with this process, and ignore Ctrl-C, which
+            is this process's to answer.
+        timeout_s: an item that takes longer is given up and its worker replaced.
+    """
+    pool = [_Worker(function) for _ in range(workers)]
+    source = enumerate(iter(items))
+    finished: dict[int, Any] = {}
+    idle = deque(pool)
+    next_out, exhausted = 0, False
+    try:
+        while True:
+            # Results wait for their turn; do not run far ahead of the slowest item.
+            while idle and not exhausted and len(finished) < 8 * workers:
+                try:
+                    index, item = next(source)
+                except StopIteration:
+                    exhausted = True
+                    break
+                worker = idle.popleft()
+                worker.start(index, item)
+            busy = [worker for worker in pool if worker.busy]
+            if not busy and not finished:
+                return
+            if next_out not in finished:
+                ready = wait([worker.connection for worker in busy], timeout=timeout_s)
+                late = [] if ready else busy
+                for worker in busy:
+                    if worker.connection in ready or worker in late:
+                        finished[worker.index] = worker.timed_out(timeout_s) if worker in late else worker.result()
+                        idle.append(worker)
+            while next_out in finished:
+                result = finished.pop(next_out)
+                next_out += 1
+                if isinstance(result, _Raised):
+                    raise result.error
+                yield result
+    finally:
+        for worker in pool:
+            worker.stop()
+
+
+@dataclass(frozen=True)
+class _Raised:
+    error: Exception
+
+
+class _Worker:
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+        self.busy = False
+        self.index = -1
+        self.item: Any = None
+        self._launch()
+
+    def _launch(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, self.function, os.getpid()), daemon=True)
+        # The new process inherits the blocked signal: Ctrl-C while it is still importing would print a traceback.
+        resource_tracker.ensure_running()  # starting it later would unblock the signal
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+
+    def start(self, index: int, item: Any) -> None:
+        self.busy, self.index, self.item = True, index, item
+        with contextlib.suppress(OSError):  # died while idle: the end of its pipe reports that as a crash of this item
+            self.connection.send(item)
+
+    def result(self) -> Any:
+        self.busy = False
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            code = self.process.exitcode or 0
+            name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            return self._replace(f"the worker process died ({name})")
+
+    def timed_out(self, seconds: float) -> Any:
+        self.busy = False
+        return self._replace(f"no result after {seconds:g} s")
+
+    def _replace(self, reason: str) -> Crash[Any]:
+        crash = Crash(self.item, reason)
+        self.stop()
+        self._launch()
+        return crash
+
+    def stop(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+
+def _serve(connection: Connection, function: Callable[[Any], Any], parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with(parent)
+    while True:
+        try:
+            item = connection.recv()
+        except EOFError:
+            return
+        try:
+            result: Any = function(item)
+        except Exception as error:
+            result = _Raised(error)
+        connection.send(result)
+
+
+def _die_with(parent: int) -> None:
+    """Ask Linux to end this process when its parent ends, even by `kill -9`; elsewhere the closed pipe has to do."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit(1)
