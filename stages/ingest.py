@@ -1,0 +1,35 @@
+"""Stage 1: gather every source into the corpus: `python stages/ingest.py`."""
+
+from pathlib import Path
+
+from wakeword import workers
+from wakeword.corpus.config import IngestConfig
+from wakeword.corpus.ingest import ingest
+from wakeword.params import Language, Phrases, Section, Seed, load
+from wakeword.runtime_config import RuntimeConfig
+from wakeword.stage import main
+
+
+class Params(Section):
+    phrases: Phrases
+    language: Language = "en"
+    seed: Seed
+    ingest: IngestConfig = IngestConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+
+def run() -> None:
+    params = load(Params)
+    ingest(
+        params.ingest,
+        phrases=params.phrases,
+        language=params.language,
+        seed=params.seed,
+        workers=workers.count(params.runtime.workers),
+        corpus=Path("data/corpus"),
+        report=Path("data/reports/ingest"),
+    )
+
+
+if __name__ == "__main__":
+    main("ingest", run)
