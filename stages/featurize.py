@@ -1,0 +1,90 @@
+"""Assemble the clips of each split into streams and compute their features: `data/npy/`."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wakeword import log, workers
+from wakeword.corpus.shards import Corpus
+from wakeword.corpus.splits import SPLITS, SplitName, read_splits
+from wakeword.errors import UserError
+from wakeword.features.config import StreamsConfig
+from wakeword.features.frontend import FrontendConfig
+from wakeword.features.store import StreamSet, write
+from wakeword.features.streams import plan_judged, plan_training, render_features, tasks
+from wakeword.files import replacing_folder, write_json
+from wakeword.params import Phrases, Section, Seed, load
+from wakeword.runtime_config import RuntimeConfig
+from wakeword.stage import main
+
+CORPUS, SPLIT, OUT, REPORT = Path("data/corpus"), Path("data/splits"), Path("data/npy"), Path("data/reports/featurize")
+TRAIN_AUDIO_S = 600.0  # kept for the calibration of the quantized model; dev and test are kept whole
+
+
+class Params(Section):
+    phrases: Phrases
+    seed: Seed
+    features: FrontendConfig = FrontendConfig()
+    streams: StreamsConfig = StreamsConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+
+def run() -> None:
+    params = load(Params)
+    corpus = Corpus.open(CORPUS)
+    figures = {}
+    with replacing_folder(OUT) as folder:
+        for split in SPLITS:
+            streams = featurize(params, corpus, split, folder)
+            figures[split] = summary(streams)
+            log.info(f"{split} done", **{key: figures[split][key] for key in ("hours", "streams", "keywords")})
+    with replacing_folder(REPORT) as folder:
+        write_json(folder / "metrics.json", {"frontend": params.features.fingerprint, "splits": figures})
+
+
+def featurize(params: Params, corpus: Corpus, split: SplitName, folder: Path) -> StreamSet:
+    """Plan, render and write the streams of one split."""
+    ids = set(read_splits(SPLIT)[split])
+    clips = [clip for clip in corpus.clips if clip.id in ids]
+    plans = (
+        plan_training(params.streams, clips, params.seed)
+        if split == "train"
+        else plan_judged(params.streams, split, clips, params.seed)
+    )
+    todo = tasks(plans, CORPUS, params.features, params.phrases)
+    results = workers.ordered_map(render_features, todo, workers.count(params.runtime.workers))
+    audio_s = TRAIN_AUDIO_S if split == "train" else np.inf
+    shown = log.progress(results, len(plans), f"{split} streams")
+    return write(folder, split, map(_whole, shown), params.features.fingerprint, params.features.mels, audio_s)
+
+
+def _whole(result: Any) -> Any:
+    if isinstance(result, workers.Crash):
+        raise UserError(f"stream {result.item.plan.name}: {result.reason}; free some memory or lower runtime.workers")
+    return result
+
+
+def summary(streams: StreamSet) -> dict[str, Any]:
+    """Count what a split's streams hold."""
+    segments = [segment for stream in streams.streams for segment in stream.segments]
+    return {
+        "streams": len(streams.streams),
+        "hours": sum(stream.seconds for stream in streams.streams) / 3600,
+        "hours_by_condition": _hours_by_condition(streams),
+        "keywords": sum(segment.phrase is not None for segment in segments),
+        "distinct_keywords": len({segment.clip for segment in segments if segment.phrase is not None}),
+        "clips_by_kind": dict(Counter(segment.kind for segment in segments)),
+    }
+
+
+def _hours_by_condition(streams: StreamSet) -> dict[str, float]:
+    hours: Counter[str] = Counter()
+    for stream in streams.streams:
+        hours[stream.condition] += stream.seconds / 3600  # type: ignore[assignment]
+    return dict(hours)
+
+
+if __name__ == "__main__":
+    main("featurize", run)
