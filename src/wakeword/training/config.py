@@ -1,0 +1,128 @@
+"""The `train` and `find_lr` sections of `params.yaml`."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from wakeword.params import Section
+
+
+class SpecAugmentConfig(Section):
+    """Changes made to each training window's features (see `wakeword.training.spec_augment`).
+
+    Attributes:
+        time_masks, time_ms: how many stretches of time are blanked at most, and how long each is at most.
+        band_masks, bands: the same for mel bands.
+        gain_db: how much louder or softer the window is made, either way.
+    """
+
+    time_masks: int = Field(2, ge=0, le=10)
+    time_ms: int = Field(150, ge=10, le=1000)
+    band_masks: int = Field(2, ge=0, le=10)
+    bands: int = Field(6, ge=1, le=64)
+    gain_db: float = Field(6.0, ge=0.0, le=40.0)
+
+
+class BatchConfig(Section):
+    """What a training step sees.
+
+    Attributes:
+        size: windows a batch.
+        window_s: length of a window; the loss sees its end, beyond the receptive field.
+        positive_share: share of windows chosen for a wake phrase that ends in them; the rest fall anywhere.
+        spec_augment: changes made to the features.
+    """
+
+    size: int = Field(64, ge=2, le=8192)
+    window_s: float = Field(3.2, ge=0.5, le=30.0)
+    positive_share: float = Field(0.4, gt=0.0, lt=1.0)
+    spec_augment: SpecAugmentConfig = SpecAugmentConfig()
+
+
+class LossConfig(Section):
+    """Max-pooling binary cross-entropy (see `wakeword.training.losses`).
+
+    Attributes:
+        early_ms, late_ms: the score must peak between this long before and after the end of the phrase.
+        tolerance_ms: how long after the phrase scores are neither rewarded nor punished.
+        negative_ms: other sound is cut into stretches of this length; each counts by its highest score.
+        negative_weight: weight of those stretches against that of the phrases.
+    """
+
+    early_ms: int = Field(100, ge=0, le=1000)
+    late_ms: int = Field(250, ge=20, le=1000)
+    tolerance_ms: int = Field(500, ge=0, le=2000)
+    negative_ms: int = Field(500, ge=20, le=10_000)
+    negative_weight: float = Field(1.0, gt=0.0, le=1000.0)
+
+    @model_validator(mode="after")
+    def _late_is_tolerated(self) -> "LossConfig":
+        if self.late_ms > self.tolerance_ms:
+            raise ValueError("late_ms must not exceed tolerance_ms, or a wanted peak would count as a false alarm")
+        return self
+
+
+class OptimizerConfig(Section):
+    """AdamW (Loshchilov and Hutter, arXiv:1711.05101) with gradient clipping.
+
+    Attributes:
+        weight_decay: of weights that multiply; biases and normalization are left alone.
+        clip_norm: gradients longer than this are scaled down to it.
+    """
+
+    weight_decay: float = Field(0.01, ge=0.0, le=1.0)
+    clip_norm: float = Field(5.0, gt=0.0, le=1e6)
+
+
+class TrainConfig(Section):
+    """How the network is trained.
+
+    Attributes:
+        lr: peak learning rate; "auto" takes what find-lr suggests.
+        epochs, steps_per_epoch: how long; the model is judged on the dev streams after each epoch.
+        warmup_share: share of all steps in which the rate rises to its peak, before a cosine takes it to 0.
+        ema_decay: decay of the running average of weights and buffers, which is what is judged and kept.
+        amp: mixed precision; "auto" uses bfloat16 or float16 where a GPU has them and none on a CPU.
+        threads: CPU threads of one operation; part of the parameters because sums over other numbers of
+            threads differ in their last digits.
+    """
+
+    lr: float | Literal["auto"] = "auto"
+    epochs: int = Field(12, ge=1, le=10_000)
+    steps_per_epoch: int = Field(200, ge=1, le=1_000_000)
+    warmup_share: float = Field(0.05, ge=0.0, lt=1.0)
+    ema_decay: float = Field(0.995, ge=0.0, lt=1.0)
+    amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
+    threads: int = Field(2, ge=1, le=256)
+    batches: BatchConfig = BatchConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+    @model_validator(mode="after")
+    def _rate_is_positive(self) -> "TrainConfig":
+        if self.lr != "auto" and not 0.0 < self.lr <= 1.0:
+            raise ValueError(f"lr is {self.lr}; it must be 'auto' or lie above 0 and not above 1")
+        return self
+
+
+class FindLrConfig(Section):
+    """The learning-rate range test (see `wakeword.training.lr_range_test`).
+
+    Attributes:
+        start, end: first and last learning rate of the exponential sweep.
+        steps: training steps of the sweep.
+        smoothing: weight of the past in the running average of the loss.
+        diverged: the sweep stops when the smoothed loss exceeds its best by this factor.
+    """
+
+    start: float = Field(1e-5, gt=0.0, le=1.0)
+    end: float = Field(1.0, gt=0.0, le=100.0)
+    steps: int = Field(100, ge=10, le=10_000)
+    smoothing: float = Field(0.9, ge=0.0, lt=1.0)
+    diverged: float = Field(3.0, gt=1.0, le=1000.0)
+
+    @model_validator(mode="after")
+    def _sweeps_upwards(self) -> "FindLrConfig":
+        if self.start >= self.end:
+            raise ValueError("start must lie below end")
+        return self

@@ -1,0 +1,41 @@
+"""Choosing where to compute, and making it repeatable there."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from wakeword.errors import UserError
+
+
+def choose(requested: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """Return the device to train on.
+
+    Raises:
+        UserError: a GPU was asked for and there is none.
+    """
+    if requested == "cuda" and not torch.cuda.is_available():
+        raise UserError("runtime.device is 'cuda', but PyTorch finds no GPU here; set it to 'auto' or 'cpu'")
+    return torch.device("cuda" if requested != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def make_repeatable(threads: int) -> None:
+    """Let the same seed give the same bytes: a fixed number of threads, and only deterministic kernels."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+
+
+def precision(amp: Literal["auto", "off", "bf16", "fp16"], device: torch.device) -> torch.dtype | None:
+    """Return the type for mixed precision, or None for full precision."""
+    if amp == "auto":
+        if device.type != "cuda":
+            return None
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
+
+
+def autocast(dtype: torch.dtype | None, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which the forward pass runs."""
+    return torch.autocast(device.type, dtype) if dtype is not None else nullcontext()

@@ -1,0 +1,163 @@
+"""The training loop: steps, a running average, a judgement each epoch, the best kept, and exact resumption."""
+
+import io
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wakeword import log
+from wakeword.errors import UserError
+from wakeword.files import write_bytes
+from wakeword.models.network import Network
+from wakeword.training.config import TrainConfig
+from wakeword.training.ema import Ema
+from wakeword.training.objective import Objective, optimizer
+
+Judge = Callable[[Network], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training gave.
+
+    Attributes:
+        network: holds the averaged weights and buffers of the best epoch, in evaluation mode, on the CPU.
+        best_epoch: its number, from 1.
+        history: for each epoch its number, loss, learning rate, mean gradient norm and the judge's figures.
+    """
+
+    network: Network
+    best_epoch: int
+    history: list[dict[str, float]]
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup_share: float) -> float:
+    """Return the rate of a step: linear up to the peak, then half a cosine down to 0.
+
+    Args:
+        step: from 0.
+        steps: of the whole training.
+        peak: the highest rate.
+        warmup_share: share of the steps before the peak.
+    """
+    warmup = round(steps * warmup_share)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def train(
+    network: Network,
+    objective: Objective,
+    judge: Judge,
+    config: TrainConfig,
+    lr: float,
+    seed: int,
+    checkpoints: Path,
+) -> Training:
+    """Train a network, going on from the last checkpoint if an earlier run was interrupted.
+
+    Args:
+        network: freshly built, on the device to train on.
+        objective: the loss of any step.
+        judge: figures of a network on the dev streams; the epoch with the highest "mean_recall" is kept, ties
+            going to the lower "frr", then to the later epoch.
+        config: the `train` section.
+        lr: peak learning rate.
+        seed: of what the network itself draws (dropout).
+        checkpoints: folder that belongs to exactly this run (its name fingerprints data, parameters and code);
+            removed when training is done.
+
+    Raises:
+        UserError: the loss is no longer a number.
+    """
+    steps = config.epochs * config.steps_per_epoch
+    update = optimizer(network, config.optimizer, lr)
+    # Only float16 needs its gradients scaled; disabled, the scaler passes everything through.
+    scaler = torch.GradScaler(objective.device.type, enabled=objective.dtype == torch.float16)
+    ema = Ema(network, config.ema_decay)
+    history: list[dict[str, float]] = []
+    best: dict[str, Any] = {"epoch": 0, "state": None}
+
+    latest = checkpoints / "latest.pt"
+    if latest.exists():
+        saved = torch.load(latest, map_location=objective.device, weights_only=True)
+        network.load_state_dict(saved["network"])
+        ema.network.load_state_dict(saved["ema"])
+        ema.updates = saved["ema_updates"]
+        update.load_state_dict(saved["optimizer"])
+        scaler.load_state_dict(saved["scaler"])
+        history, best = saved["history"], saved["best"]
+        log.info("going on from an interrupted training", epoch=len(history), of=config.epochs)
+
+    for epoch in range(len(history), config.epochs):
+        torch.manual_seed(seed * 1_000_003 + epoch)
+        network.train()
+        first = epoch * config.steps_per_epoch
+        loss_sum = norm_sum = torch.zeros((), device=objective.device)
+        what = f"steps of epoch {epoch + 1}/{config.epochs}"
+        for step in log.progress(range(first, first + config.steps_per_epoch), config.steps_per_epoch, what):
+            rate = learning_rate(step, steps, lr, config.warmup_share)
+            for group in update.param_groups:
+                group["lr"] = rate
+            loss = objective(network, step)
+            scaler.scale(loss).backward()
+            scaler.unscale_(update)
+            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimizer.clip_norm)
+            scaler.step(update)
+            scaler.update()
+            update.zero_grad()
+            ema.update(network)
+            loss_sum, norm_sum = loss_sum + loss.detach(), norm_sum + norm.nan_to_num(0.0, 0.0, 0.0)
+        mean_loss = loss_sum.item() / config.steps_per_epoch
+        if not math.isfinite(mean_loss):
+            raise UserError(
+                f"the training loss became {mean_loss} in epoch {epoch + 1}; lower train.lr (it was {lr:g})"
+            )
+        figures = judge(ema.network)
+        row = {
+            "epoch": epoch + 1,
+            "loss": mean_loss,
+            "lr": rate,
+            "gradient_norm": norm_sum.item() / config.steps_per_epoch,
+        }
+        history.append(row | figures)
+        log.info(f"epoch {epoch + 1}/{config.epochs}", **{name: round(value, 4) for name, value in history[-1].items()})
+        if best["state"] is None or _rank(history[-1]) >= _rank(history[best["epoch"] - 1]):
+            best = {"epoch": epoch + 1, "state": {k: v.detach().clone() for k, v in ema.network.state_dict().items()}}
+        _save(
+            latest,
+            {
+                "network": network.state_dict(),
+                "ema": ema.network.state_dict(),
+                "ema_updates": ema.updates,
+                "optimizer": update.state_dict(),
+                "scaler": scaler.state_dict(),
+                "history": history,
+                "best": best,
+            },
+        )
+
+    chosen = ema.network
+    chosen.load_state_dict(best["state"])
+    return Training(chosen.cpu().eval(), best["epoch"], history)
+
+
+def forget(checkpoints: Path) -> None:
+    """Remove the checkpoints of a training whose model has been written."""
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _rank(row: dict[str, float]) -> tuple[float, float]:
+    return row["mean_recall"], -row["frr"]
+
+
+def _save(path: Path, content: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getvalue())

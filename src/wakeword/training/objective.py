@@ -1,0 +1,63 @@
+"""One training step's forward and backward pass, shared by training and the learning-rate range test."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from wakeword.models.network import Network
+from wakeword.training.config import BatchConfig, LossConfig, OptimizerConfig
+from wakeword.training.devices import autocast
+from wakeword.training.losses import max_pooling_bce
+from wakeword.training.sampler import WindowSampler
+from wakeword.training.spec_augment import spec_augment
+
+_SCORE_MS = 20
+
+
+class Objective:
+    """Computes the training loss, training augmentation included, of the batch of any step.
+
+    Args:
+        sampler: cuts the windows.
+        batches, loss: their parameters.
+        device: where the network is.
+        dtype: for mixed precision, or None.
+    """
+
+    def __init__(
+        self,
+        sampler: WindowSampler,
+        batches: BatchConfig,
+        loss: LossConfig,
+        device: torch.device,
+        dtype: torch.dtype | None,
+    ) -> None:
+        self.sampler, self.batches, self.config, self.device, self.dtype = sampler, batches, loss, device, dtype
+
+    def __call__(self, network: Network, step: int) -> torch.Tensor:
+        """Return the loss, a scalar with gradients, of the batch of `step`."""
+        batch = self.sampler.batch(step)
+        features, positive, negative = (
+            torch.from_numpy(array).to(self.device) for array in (batch.features, batch.positive, batch.negative)
+        )
+        rng = np.random.default_rng([self.sampler.seed, 8, step])
+        features = spec_augment(features, network.mean, network.silence, self.batches.spec_augment, rng)
+        with autocast(self.dtype, self.device):
+            logits = network(features)
+        stretch = max(1, self.config.negative_ms // _SCORE_MS)
+        return max_pooling_bce(logits, positive, negative, stretch, self.config.negative_weight)
+
+
+def optimizer(network: nn.Module, config: OptimizerConfig, lr: float) -> torch.optim.AdamW:
+    """Return AdamW that decays weights that multiply and leaves biases and normalization alone."""
+    groups = [
+        {"params": list(_parameters(network, decayed=True)), "weight_decay": config.weight_decay},
+        {"params": list(_parameters(network, decayed=False)), "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=lr)
+
+
+def _parameters(network: nn.Module, *, decayed: bool) -> Iterator[nn.Parameter]:
+    return (parameter for parameter in network.parameters() if (parameter.squeeze().ndim > 1) == decayed)

@@ -1,0 +1,66 @@
+"""Sweep the learning rate over real training steps and suggest one: `data/reports/find-lr/`."""
+
+import csv
+from pathlib import Path
+
+import torch
+
+from wakeword import log
+from wakeword.features import cmvn
+from wakeword.features.frontend import FrontendConfig
+from wakeword.features.store import StreamSet
+from wakeword.files import replacing_folder, write_json
+from wakeword.models.config import ModelConfig
+from wakeword.models.network import Network
+from wakeword.params import Phrases, Section, Seed, load
+from wakeword.runtime_config import RuntimeConfig
+from wakeword.stage import main
+from wakeword.training import devices, lr_range_test
+from wakeword.training.config import FindLrConfig, TrainConfig
+from wakeword.training.objective import Objective
+from wakeword.training.plots import draw_lr_range_test
+from wakeword.training.sampler import WindowSampler
+
+FEATURES, CMVN, REPORT = Path("data/npy"), Path("data/cmvn.json"), Path("data/reports/find-lr")
+
+
+class Params(Section):
+    phrases: Phrases
+    seed: Seed
+    features: FrontendConfig = FrontendConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    find_lr: FindLrConfig = FindLrConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+
+def run() -> None:
+    params = load(Params)
+    train, seed = params.train, params.seed
+    device = devices.choose(params.runtime.device)
+    devices.make_repeatable(train.threads)
+    torch.manual_seed(seed)
+    streams = StreamSet.open(FEATURES, "train")
+    statistics = cmvn.load(CMVN, params.features.fingerprint)
+    network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
+    sampler = WindowSampler(
+        streams, len(params.phrases), train.batches, train.loss, network.receptive_field, network.stride, seed
+    )
+    objective = Objective(sampler, train.batches, train.loss, device, devices.precision(train.amp, device))
+    found = lr_range_test.run(network, objective, train.optimizer, params.find_lr, seed)
+    with replacing_folder(REPORT) as folder:
+        write_json(
+            folder / "metrics.json",
+            {"suggested": found.valley, "steepest": found.steepest, "valley": found.valley, "steps": len(found.rates)},
+        )
+        with (folder / "sweep.csv").open("w", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["lr", "loss", "smoothed"])
+            for row in zip(found.rates, found.losses, found.smoothed, strict=True):
+                rows.writerow([f"{value:.6g}" for value in row])
+        draw_lr_range_test(folder / "sweep.png", found)
+    log.info("suggested", lr=f"{found.valley:.3g}", steepest=f"{found.steepest:.3g}")
+
+
+if __name__ == "__main__":
+    main("find-lr", run)

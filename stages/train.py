@@ -1,0 +1,93 @@
+"""Train the network and keep the averaged weights that did best on the dev streams: `models/best_model.pt`."""
+
+import csv
+import sys
+from pathlib import Path
+
+import torch
+
+from wakeword import log
+from wakeword.evaluation.config import EvaluateConfig
+from wakeword.evaluation.judging import judge_streams
+from wakeword.features import cmvn
+from wakeword.features.frontend import FrontendConfig
+from wakeword.features.store import StreamSet
+from wakeword.files import fingerprint, hash_files, read_json, replacing_folder, write_json
+from wakeword.models.checkpoint import TrainedModel, save
+from wakeword.models.config import ModelConfig
+from wakeword.models.network import Network, parameter_count, score_stream
+from wakeword.params import Language, Phrases, Section, Seed, load
+from wakeword.runtime_config import RuntimeConfig
+from wakeword.stage import main
+from wakeword.training import devices, loop
+from wakeword.training.config import TrainConfig
+from wakeword.training.objective import Objective
+from wakeword.training.plots import draw_training
+from wakeword.training.sampler import WindowSampler
+
+FEATURES, CMVN, FOUND_LR = Path("data/npy"), Path("data/cmvn.json"), Path("data/reports/find-lr/metrics.json")
+MODEL, REPORT, CHECKPOINTS = Path("models/best_model.pt"), Path("data/reports/train"), Path(".cache/checkpoints")
+
+
+class Params(Section):
+    phrases: Phrases
+    language: Language = "en"
+    seed: Seed
+    features: FrontendConfig = FrontendConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+
+def run() -> None:
+    params = load(Params)
+    config, seed = params.train, params.seed
+    device = devices.choose(params.runtime.device)
+    devices.make_repeatable(config.threads)
+    torch.manual_seed(seed)
+
+    train, dev = StreamSet.open(FEATURES, "train"), StreamSet.open(FEATURES, "dev")
+    statistics = cmvn.load(CMVN, params.features.fingerprint)
+    network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
+    sampler = WindowSampler(
+        train, len(params.phrases), config.batches, config.loss, network.receptive_field, network.stride, seed
+    )
+    objective = Objective(sampler, config.batches, config.loss, device, devices.precision(config.amp, device))
+    lr = float(read_json(FOUND_LR)["suggested"]) if config.lr == "auto" else config.lr
+    fingerprints = {
+        "data": hash_files([FEATURES / "train.features.npy", FEATURES / "train.json", CMVN, FEATURES / "dev.json"]),
+        "params": fingerprint(params.model_dump(mode="json", exclude={"runtime"}) | {"lr": lr}),
+    }
+    log.info("training", parameters=parameter_count(network), lr=f"{lr:.3g}", device=device.type)
+
+    def judge(candidate: Network) -> dict[str, float]:
+        scores = [score_stream(candidate, torch.tensor(dev.features(stream))).numpy() for stream in dev.streams]
+        return judge_streams(dev.streams, scores, params.evaluate)
+
+    checkpoints = CHECKPOINTS / fingerprint([fingerprints, source_fingerprint(), device.type])
+    trained = loop.train(network, objective, judge, config, lr, seed, checkpoints)
+
+    model = TrainedModel(trained.network, params.features, params.phrases, params.language, fingerprints)
+    with replacing_folder(REPORT) as folder:
+        best = trained.history[trained.best_epoch - 1]
+        figures = {"best_epoch": trained.best_epoch, "dev": best, "parameters": parameter_count(trained.network)}
+        write_json(folder / "metrics.json", figures)
+        with (folder / "epochs.csv").open("w", newline="") as file:
+            rows = csv.DictWriter(file, trained.history[0], lineterminator="\n")
+            rows.writeheader()
+            rows.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in trained.history)
+        draw_training(folder / "epochs.png", trained.history, trained.best_epoch)
+    save(MODEL, model, params.model)
+    loop.forget(checkpoints)
+    log.info("kept", epoch=trained.best_epoch, mean_recall=round(best["mean_recall"], 4), file=MODEL)
+
+
+def source_fingerprint() -> str:
+    """Identify the code that decides how training goes: every module of ours that this script has loaded."""
+    modules = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "wakeword"]
+    return hash_files(Path(module.__file__) for module in modules if module.__file__)
+
+
+if __name__ == "__main__":
+    main("train", run)

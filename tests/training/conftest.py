@@ -1,0 +1,68 @@
+"""A tiny set of training streams whose phrase is a rising tone, and what trains on it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wakeword.features.cmvn import accumulate
+from wakeword.features.frontend import FRAME_MS, FrontendConfig, log_mel
+from wakeword.features.store import Segment, Stream, StreamSet, write
+from wakeword.models.config import DsTcnConfig
+from wakeword.models.network import Network
+from wakeword.training.config import BatchConfig, LossConfig, SpecAugmentConfig, TrainConfig
+from wakeword.training.objective import Objective
+from wakeword.training.sampler import WindowSampler
+
+FRONTEND = FrontendConfig()
+MODEL = DsTcnConfig(channels=8, dilations=[1, 2], stacks=2)
+BATCHES = BatchConfig(size=8, window_s=1.6, spec_augment=SpecAugmentConfig())
+LOSS = LossConfig()
+RATE = 16_000
+
+
+def tone(rng: np.random.Generator, rising: bool) -> np.ndarray:
+    sweep = np.geomspace(400, 2000, int(0.4 * RATE)) if rising else np.geomspace(2000, 400, int(0.4 * RATE))
+    return 0.2 * rng.uniform(0.5, 2.0) * np.sin(2 * np.pi * np.cumsum(sweep) / RATE)
+
+
+@pytest.fixture(scope="session")
+def streams(tmp_path_factory: pytest.TempPathFactory) -> StreamSet:
+    """Ten streams of 20 s with a rising tone (the phrase) and a falling one (a hard negative) every few seconds."""
+    rng = np.random.default_rng(0)
+    rendered = []
+    for number in range(10):
+        sound = rng.standard_normal(20 * RATE) * 0.003
+        segments = []
+        for start in np.arange(1.0, 18.0, 2.0):
+            start_s, rising = float(start + rng.uniform(0, 1)), bool(rng.random() < 0.5)
+            first = int(start_s * RATE)
+            sound[first : first + int(0.4 * RATE)] += tone(rng, rising)
+            label = "positive" if rising else "negative"
+            segments.append(
+                Segment(start_s, start_s + 0.4, label, label, "g", f"{number}", 0 if rising else None, True)
+            )
+        pcm = (np.clip(sound, -1, 1) * 32767).astype(np.int16)
+        features = log_mel(pcm, FRONTEND)
+        rendered.append((Stream(f"s{number}", "train", 0, len(features), segments), features, pcm))
+    assert FRAME_MS == 10
+    folder: Path = tmp_path_factory.mktemp("streams")
+    return write(folder, "train", rendered, FRONTEND.fingerprint, FRONTEND.mels, 0.0)
+
+
+@pytest.fixture
+def network(streams: StreamSet) -> Network:
+    torch.manual_seed(3)
+    return Network(MODEL, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
+
+
+@pytest.fixture
+def objective(streams: StreamSet, network: Network) -> Objective:
+    sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
+    return Objective(sampler, BATCHES, LOSS, torch.device("cpu"), None)
+
+
+@pytest.fixture
+def config() -> TrainConfig:
+    return TrainConfig(epochs=3, steps_per_epoch=20, threads=1, ema_decay=0.9, batches=BATCHES, loss=LOSS)

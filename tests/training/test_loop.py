@@ -1,0 +1,120 @@
+"""Training learns, is repeatable, goes on exactly where it was cut off, and keeps what was judged."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from wakeword.errors import UserError
+from wakeword.features.store import StreamSet
+from wakeword.models.network import Network, score_stream
+from wakeword.training import loop
+from wakeword.training.config import TrainConfig
+from wakeword.training.objective import Objective, optimizer
+
+
+class Cut(Exception):
+    pass
+
+
+def loss_judge(objective: Objective) -> loop.Judge:
+    """Judge by the loss of a batch that training never sees."""
+
+    def judge(network: Network) -> dict[str, float]:
+        with torch.no_grad():
+            return {"mean_recall": -objective(network, 10_000).item(), "frr": 0.0}
+
+    return judge
+
+
+def test_it_learns_and_keeps_the_judged_average(
+    streams: StreamSet, network: Network, objective: Objective, config: TrainConfig, tmp_path: Path
+) -> None:
+    judged = []
+
+    def judge(candidate: Network) -> dict[str, float]:
+        assert not candidate.training
+        judged.append(copy.deepcopy(candidate.state_dict()))
+        return loss_judge(objective)(candidate)
+
+    before = loss_judge(objective)(copy.deepcopy(network).eval())["mean_recall"]
+    trained = loop.train(network, objective, judge, config, 0.01, 1, tmp_path)
+    best = trained.history[trained.best_epoch - 1]
+    assert best["mean_recall"] > before + 0.2
+    assert best["mean_recall"] == max(row["mean_recall"] for row in trained.history)
+    kept = trained.network.state_dict()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in judged[trained.best_epoch - 1].items())
+    # Not the raw weights: those of the last step differ from their average.
+    assert not torch.equal(kept["body.head.weight"], network.state_dict()["body.head.weight"])
+    # It tells rising tones from falling ones.
+    stream = streams.streams[0]
+    scores = score_stream(trained.network, torch.tensor(streams.features(stream)))[:, 0]
+    peaks = {True: [], False: []}
+    for segment in stream.segments:
+        window = scores[int(segment.start_s * 50) : int((segment.end_s + 0.3) * 50)]
+        peaks[segment.phrase == 0].append(window.max().item())
+    assert min(peaks[True]) > max(peaks[False])
+
+
+def test_the_same_seed_gives_the_same_bits(
+    network: Network, objective: Objective, config: TrainConfig, tmp_path: Path
+) -> None:
+    start = copy.deepcopy(network)
+    runs = [
+        loop.train(candidate, objective, loss_judge(objective), config, 0.01, 1, tmp_path / name)
+        for name, candidate in (("a", network), ("b", start))
+    ]
+    one, two = (run.network.state_dict() for run in runs)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert runs[0].history == runs[1].history
+
+
+@pytest.mark.parametrize("cut_after", [1, 2])
+def test_a_training_that_was_cut_off_ends_the_same_to_the_bit(
+    network: Network, objective: Objective, config: TrainConfig, tmp_path: Path, cut_after: int
+) -> None:
+    start = copy.deepcopy(network)
+    whole = loop.train(network, objective, loss_judge(objective), config, 0.01, 1, tmp_path / "whole")
+
+    calls = 0
+
+    def cut(candidate: Network) -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        if calls > cut_after:
+            raise Cut
+        return loss_judge(objective)(candidate)
+
+    with pytest.raises(Cut):
+        loop.train(copy.deepcopy(start), objective, cut, config, 0.01, 1, tmp_path / "cut")
+    torch.manual_seed(99)  # whatever happened in between
+    resumed = loop.train(copy.deepcopy(start), objective, loss_judge(objective), config, 0.01, 1, tmp_path / "cut")
+    one, two = whole.network.state_dict(), resumed.network.state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert whole.history == resumed.history
+    loop.forget(tmp_path / "cut")
+    assert not (tmp_path / "cut").exists()
+
+
+def test_a_loss_that_is_no_number_is_an_error(
+    network: Network, objective: Objective, config: TrainConfig, tmp_path: Path
+) -> None:
+    with torch.no_grad():
+        network.body.head.weight.fill_(float("nan"))
+    with pytest.raises(UserError, match=r"lower train\.lr \(it was 0\.01\)"):
+        loop.train(network, objective, loss_judge(objective), config, 0.01, 1, tmp_path)
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_zero() -> None:
+    rates = [loop.learning_rate(step, 1000, 2.0, 0.1) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.02) and rates[99] == pytest.approx(2.0)
+    assert rates[550] == pytest.approx(1.0, abs=0.01) and rates[-1] < 1e-4
+    assert max(rates) == pytest.approx(2.0)
+
+
+def test_only_weights_that_multiply_decay(network: Network, config: TrainConfig) -> None:
+    decayed, others = optimizer(network, config.optimizer, 0.1).param_groups
+    assert all(parameter.squeeze().ndim > 1 for parameter in decayed["params"]) and decayed["weight_decay"] > 0
+    assert others["weight_decay"] == 0
+    assert len(decayed["params"]) + len(others["params"]) == len(list(network.parameters()))

@@ -1,0 +1,56 @@
+"""The range test leaves no trace, uses the training loss, and suggests sensible rates."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from wakeword.errors import UserError
+from wakeword.models.network import Network
+from wakeword.training import lr_range_test
+from wakeword.training.config import FindLrConfig, OptimizerConfig
+from wakeword.training.objective import Objective
+
+
+def test_it_leaves_no_trace_in_weights_buffers_or_random_state(network: Network, objective: Objective) -> None:
+    before = copy.deepcopy(network.state_dict())
+    random_state, training = torch.get_rng_state(), network.training
+    found = lr_range_test.run(network, objective, OptimizerConfig(), FindLrConfig(steps=30), seed=1)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random_state) and network.training == training
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert 1e-5 <= found.valley <= 1.0 and 1e-5 <= found.steepest <= 1.0
+
+
+def test_its_first_loss_is_the_training_loss_augmentation_included(network: Network, objective: Objective) -> None:
+    found = lr_range_test.run(network, objective, OptimizerConfig(), FindLrConfig(steps=10), seed=1)
+    torch.manual_seed(1)
+    assert found.losses[0] == objective(copy.deepcopy(network).train(), 0).item()
+
+
+def test_it_is_repeatable(network: Network, objective: Objective) -> None:
+    runs = [lr_range_test.run(network, objective, OptimizerConfig(), FindLrConfig(steps=15), seed=1) for _ in range(2)]
+    assert np.array_equal(runs[0].losses, runs[1].losses)
+
+
+def test_suggestions_on_a_loss_worked_by_hand() -> None:
+    rates = np.geomspace(1e-5, 1.0, 101)
+    position = np.log10(rates)
+    # Flat to 1e-4, down a smooth step centred at 1e-3, flat, and up steeply from 1e-1.
+    loss = 2.0 - 1.5 / (1 + np.exp(-6 * (position + 3))) + np.maximum(0, position + 1) * 20
+    steepest, valley = lr_range_test.suggest(rates, loss)
+    assert steepest == pytest.approx(1e-3, rel=0.15)
+    assert 1e-3 < valley < 1e-1
+
+
+def test_smoothing_is_adams_corrected_average() -> None:
+    assert np.allclose(lr_range_test.smooth(np.full(5, 3.0), 0.9), 3.0)
+    assert lr_range_test.smooth(np.array([1.0, 2.0]), 0.5)[1] == pytest.approx((0.25 * 1 + 0.5 * 2) / 0.75)
+
+
+def test_a_start_that_diverges_at_once_is_an_error(network: Network, objective: Objective) -> None:
+    with pytest.raises(UserError, match=r"lower find_lr\.start"):
+        lr_range_test.run(
+            network, objective, OptimizerConfig(clip_norm=1e6), FindLrConfig(start=0.9, end=99.0, diverged=1.01), seed=1
+        )
