@@ -1,0 +1,172 @@
+"""From the scores of many streams to figures for each phrase: what training selects by and evaluate reports."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from wakeword.detection.policy import Policy, detect
+from wakeword.evaluation.config import EvaluateConfig
+from wakeword.evaluation.intervals import poisson_rate, proportion
+from wakeword.evaluation.metrics import (
+    DetCurve,
+    Keyword,
+    ScoredStream,
+    det_curve,
+    frr_at_fah,
+    match,
+    mean_recall,
+    measure,
+)
+from wakeword.features.store import Segment, Stream
+
+FRAME_SHIFT_MS = 20
+SELECTION_FAH = 2.0
+TIE_FAH = 0.5
+_AFTERMATH_S = 1.0  # a false alarm this soon after a clip is put down to it
+
+
+def scored_streams(streams: Sequence[Stream], scores: Sequence[np.ndarray], phrase: int) -> list[ScoredStream]:
+    """Pair the scores of one phrase with what was said.
+
+    Args:
+        streams: `n` streams.
+        scores: for each its scores `(frames, phrases)`.
+        phrase: index of the phrase.
+    """
+    return [
+        ScoredStream(
+            stream_scores[:, phrase],
+            [Keyword(segment.start_s, segment.end_s) for segment in stream.keywords(phrase)],
+            stream.seconds,
+        )
+        for stream, stream_scores in zip(streams, scores, strict=True)
+    ]
+
+
+def judge_streams(streams: Sequence[Stream], scores: Sequence[np.ndarray], config: EvaluateConfig) -> dict[str, float]:
+    """Return what training selects by, as means over the phrases.
+
+    The first candidates for smoothing and votes in `config` make the policy.
+
+    Returns:
+        `mean_recall` over 0 to 2 false alarms an hour, and `frr` at 0.5.
+    """
+    votes = config.votes[0]
+    template = Policy(
+        1.0, config.release_ratio, config.smoothing_frames[0], votes.needed, votes.of, config.refractory_ms
+    )
+    curves = [
+        det_curve(scored_streams(streams, scores, phrase), template, FRAME_SHIFT_MS, config.tolerance_ms, SELECTION_FAH)
+        for phrase in range(scores[0].shape[1])
+    ]
+    return {
+        "mean_recall": float(np.mean([mean_recall(curve, SELECTION_FAH) for curve in curves])),
+        "frr": float(np.mean([frr_at_fah(curve, TIE_FAH).frr for curve in curves])),
+    }
+
+
+def report_policy(
+    streams: Sequence[Stream], scores: Sequence[np.ndarray], phrase: int, policy: Policy, tolerance_ms: int
+) -> dict[str, Any]:
+    """Return the figures of one policy on streams: overall, under each condition, and by what set it off.
+
+    A keyword occurs once under each condition, so pooled misses are not independent: the pooled interval is that of
+    as many trials as there are distinct recordings, at the pooled rate.
+    """
+    pairs = scored_streams(streams, scores, phrase)
+    overall = measure(pairs, policy, FRAME_SHIFT_MS, tolerance_ms).figures()
+    distinct = len({segment.clip for stream in streams for segment in stream.keywords(phrase)})
+    if overall["frr"] is not None:
+        overall["frr_interval"] = list(proportion(round(overall["frr"] * distinct), distinct))
+    return {
+        **overall,
+        "distinct_keywords": distinct,
+        "conditions": {
+            condition: measure(
+                [pair for pair, stream in zip(pairs, streams, strict=True) if stream.condition == condition],
+                policy,
+                FRAME_SHIFT_MS,
+                tolerance_ms,
+            ).figures()
+            for condition in sorted({stream.condition for stream in streams})
+        },
+        "false_alarms_by_kind": _false_alarms_by_kind(streams, pairs, policy, tolerance_ms),
+    }
+
+
+def report_curve(
+    curve: DetCurve,
+    template: Policy,
+    streams: Sequence[Stream],
+    scores: Sequence[np.ndarray],
+    phrase: int,
+    config: EvaluateConfig,
+) -> dict[str, Any]:
+    """Return FRR@FAH=x for each `report_fah`, pooled and, at the same threshold, under each condition."""
+    figures = {}
+    for fah in config.report_fah:
+        best = frr_at_fah(curve, fah)
+        row = asdict(best)
+        del row["index"]
+        if best.threshold is not None:
+            policy = _at(template, best.threshold, config.release_ratio)
+            detailed = report_policy(streams, scores, phrase, policy, config.tolerance_ms)
+            row["frr_interval"] = detailed["frr_interval"]
+            row["conditions"] = {
+                name: {key: value[key] for key in ("frr", "frr_interval", "misses", "keywords")}
+                for name, value in detailed["conditions"].items()
+            }
+        figures[f"{fah:g}"] = row
+    return figures
+
+
+def timed_events(pair: ScoredStream, policy: Policy, tolerance_ms: int) -> tuple[list[float], list[float], list[int]]:
+    """Return a stream's hits and false alarms, in seconds, and the indices of the keywords missed."""
+    times = [event.time_s for event in detect(pair.scores, policy, FRAME_SHIFT_MS)]
+    found = match(times, pair.keywords, tolerance_ms)
+    return [times[event] for event, _ in found.hits], [times[event] for event in found.false_alarms], found.misses
+
+
+def _at(template: Policy, threshold: float, release_ratio: float) -> Policy:
+    return Policy(
+        threshold,
+        threshold * release_ratio,
+        template.smoothing_frames,
+        template.votes,
+        template.votes_window,
+        template.refractory_ms,
+    )
+
+
+def _false_alarms_by_kind(
+    streams: Sequence[Stream], pairs: Sequence[ScoredStream], policy: Policy, tolerance_ms: int
+) -> dict[str, dict[str, Any]]:
+    """Count false alarms and hours by the kind of the clip that was heard; "background" is what lies between clips."""
+    alarms: Counter[str] = Counter()
+    hours: dict[str, float] = {}
+    for stream, pair in zip(streams, pairs, strict=True):
+        heard = 0.0
+        for segment in stream.segments:
+            hours[segment.kind] = hours.get(segment.kind, 0.0) + (segment.end_s - segment.start_s) / 3600
+            heard += segment.end_s - segment.start_s
+        hours["background"] = hours.get("background", 0.0) + (stream.seconds - heard) / 3600
+        for time in timed_events(pair, policy, tolerance_ms)[1]:
+            alarms[_kind_at(stream.segments, time)] += 1
+    return {
+        kind: {
+            "false_alarms": alarms[kind],
+            "hours": hours[kind],
+            "fah": alarms[kind] / hours[kind],
+            "fah_interval": list(poisson_rate(alarms[kind], hours[kind])),
+        }
+        for kind in sorted(hours)
+        if hours[kind] > 0
+    }
+
+
+def _kind_at(segments: Sequence[Segment], time: float) -> str:
+    heard = [segment for segment in segments if segment.start_s <= time <= segment.end_s + _AFTERMATH_S]
+    return heard[-1].kind if heard else "background"

@@ -1,0 +1,64 @@
+"""The pictures: whole PNG files, the same bytes twice, for ordinary data and for next to none."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import matplotlib.image
+import numpy as np
+import pytest
+
+from wakeword.evaluation.intervals import poisson_rate, proportion
+from wakeword.evaluation.plots import (
+    DetLine,
+    DetPoint,
+    plot_det,
+    plot_latency,
+    plot_score_histogram,
+    plot_timeline,
+)
+
+RNG = np.random.default_rng(0)
+FAH, FRR = np.array([0.0, 0.5, 1.0, 8.0, 55.0]), np.array([0.6, 0.4, 0.41, 0.1, 0.0])
+POINT = DetPoint("dev", 0.5, poisson_rate(1, 2.0), 0.4, proportion(40, 100))
+EMPTY = np.zeros(0)
+SCORES = np.linspace(0, 1, 400) ** 2
+PCM = (RNG.normal(size=16_000 * 5) * 900).astype(np.int16)
+
+PLOTS: dict[str, Callable[[Path], None]] = {
+    "det": lambda path: plot_det(path, "hey $x_1", [DetLine("dev", FAH, FRR, 100, 2.0)], [POINT]),
+    "det of nothing": lambda path: plot_det(
+        path, "hey", [DetLine("dev", EMPTY, EMPTY, 3, 0.1)], [DetPoint("dev", 0, poisson_rate(0, 0.1), 1, (0.4, 1.0))]
+    ),
+    "scores": lambda path: plot_score_histogram(path, "你好", SCORES, 1 - SCORES, 0.7),
+    "scores of nothing": lambda path: plot_score_histogram(path, "hey", EMPTY, EMPTY),
+    "latency": lambda path: plot_latency(path, "hey", np.array([-0.1, 0.2, 0.2, 0.31])),
+    "latency of nothing": lambda path: plot_latency(path, "hey", EMPTY),
+    "timeline": lambda path: plot_timeline(
+        path, "hey", PCM, 16_000, SCORES[:250], 20, 0.9, 0.7, [62.1, 99.0], [63.0], [(61.0, 62.0)], 60.0
+    ),
+    "timeline of nothing": lambda path: plot_timeline(
+        path, "hey", PCM[:320] * 0, 16_000, EMPTY, 20, 0.9, 0.7, [], [], []
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_bytes_depend_on_the_data_alone(name: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.png", tmp_path / "second name.png"
+    PLOTS[name](first)
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "savefig.dpi": 20}):
+        PLOTS[name](second)
+    assert first.read_bytes() == second.read_bytes()
+    picture = matplotlib.image.imread(first)
+    assert picture.shape[0] > 300
+    assert picture.shape[1] > 700
+    inked = (picture[..., :3].min(axis=2) < 0.9).mean()
+    assert 0.005 < inked < 0.5
+
+
+def test_another_point_makes_another_picture(tmp_path: Path) -> None:
+    line = DetLine("dev", FAH, FRR, 100, 2.0)
+    plot_det(tmp_path / "with.png", "hey", [line], [POINT])
+    plot_det(tmp_path / "without.png", "hey", [line])
+    assert (tmp_path / "with.png").read_bytes() != (tmp_path / "without.png").read_bytes()
