@@ -1,0 +1,1 @@
+"""The files that ship, and the gate that they must pass."""

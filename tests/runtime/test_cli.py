@@ -1,0 +1,158 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+import wakeword
+from tests.export.networks import noise, trained, with_policy
+from wakeword.runtime.cli import main
+from wakeword.runtime.detector import Detection, Detector
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model where the command looks for one, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "models" / "wakeword.onnx"
+    path.parent.mkdir()
+    path.write_bytes(with_policy(trained()))
+    return path
+
+
+def found_in(pcm: np.ndarray) -> list[Detection]:
+    return Detector(with_policy(trained())).process(pcm)
+
+
+def test_detections_of_each_file_are_printed(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [Path("a b.wav"), Path("ünï 'q'.flac")]
+    sounds = [noise(5.0, seed=seed) for seed in (1, 2)]
+    for file, sound in zip(files, sounds, strict=True):
+        soundfile.write(file, sound, 16_000)
+    assert main(["detect", *map(str, files)]) == 0
+    expected = [
+        f"{file}  {found.time_s:.2f} s  phrase 0  {found.score:.3f}"
+        for file, sound in zip(files, sounds, strict=True)
+        for found in found_in(sound)
+    ]
+    assert len(expected) > 2
+    assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_json_holds_the_same(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sound = noise(5.0, seed=1)
+    soundfile.write("a.wav", sound, 16_000)
+    assert main(["detect", "a.wav", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert rows == [
+        {"file": "a.wav", "phrase": "phrase 0", "time_s": round(d.time_s, 3), "score": round(d.score, 4)}
+        for d in found_in(sound)
+    ]
+
+
+def test_other_rates_and_channels_are_understood(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same sound at 48 kHz in stereo, one channel louder: the mean is what is heard."""
+    sound = noise(5.0, seed=1, amplitude=4000.0)
+    high = soxr.resample(sound.astype(np.float64) / 32768, 16_000, 48_000, quality="VHQ")
+    soundfile.write("stereo.wav", np.stack([1.5 * high, 0.5 * high], axis=1), 48_000, subtype="FLOAT")
+    assert main(["detect", "stereo.wav", "--json"]) == 0
+    times = [json.loads(line)["time_s"] for line in capsys.readouterr().out.splitlines()]
+    # Resampling there and back loses what lies near 8 kHz, so a frame or two of difference is fair.
+    expected = [found.time_s for found in found_in(sound)]
+    assert len(times) == len(expected)
+    np.testing.assert_allclose(times, expected, atol=0.05)
+
+
+def test_the_threshold_acts(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write("a.wav", noise(5.0, seed=1), 16_000)
+    counts = []
+    for threshold in ("0.4", "0.7", "1.0"):
+        assert main(["detect", "a.wav", "--threshold", threshold]) == 0
+        counts.append(len(capsys.readouterr().out.splitlines()))
+    assert counts[0] >= counts[1] > counts[2] == 0
+    assert main(["detect", "a.wav", "--threshold", "7"]) == 1
+    assert "threshold" in capsys.readouterr().err
+
+
+def test_nan_in_a_float_file_does_no_harm(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sound = (noise(5.0, seed=1) / 32768).astype(np.float32)
+    sound[100:110] = np.nan
+    sound[200] = np.inf
+    soundfile.write("a.wav", sound, 44_100, subtype="FLOAT")
+    assert main(["detect", "a.wav"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 0
+
+
+def test_a_reader_that_goes_away_gets_no_traceback(model: Path) -> None:
+    soundfile.write("long.wav", noise(60.0), 16_000)
+    program = "import sys; from wakeword.runtime.cli import main; sys.exit(main(['detect', 'long.wav']))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(wakeword.__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    with process:
+        assert "phrase 0" in process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 1
+
+
+def test_an_empty_recording_has_nothing_in_it(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write("empty.wav", np.zeros(0, dtype=np.int16), 44_100)
+    assert main(["detect", "empty.wav"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("none.wav", "missing"), ("folder", "a folder"), ("text.wav", "read as audio")]
+)
+def test_a_bad_file_gets_one_line_and_the_others_are_heard(
+    model: Path, capsys: pytest.CaptureFixture[str], name: str, reason: str
+) -> None:
+    Path("folder").mkdir()
+    Path("text.wav").write_text("Dear diary\n" * 50)
+    soundfile.write("good.wav", noise(5.0, seed=1), 16_000)
+    assert main(["detect", name, "good.wav"]) == 1
+    out, err = capsys.readouterr()
+    assert len(err.splitlines()) == 1 and err.startswith(f"wakeword: {name}") and reason in err
+    assert len(out.splitlines()) == len(found_in(noise(5.0, seed=1)))
+
+
+def test_a_truncated_recording_is_heard_as_far_as_it_goes_or_named(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write("whole.flac", noise(5.0, seed=1), 16_000)
+    Path("cut.flac").write_bytes(Path("whole.flac").read_bytes()[:30_000])
+    status = main(["detect", "cut.flac"])
+    err = capsys.readouterr().err
+    assert (status, len(err.splitlines())) in {(0, 0), (1, 1)}
+
+
+def test_bad_models_get_one_line(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write("a.wav", noise(1.0), 16_000)
+    Path("text.onnx").write_text("hello")
+    for name, reason in (("none.onnx", "does not exist"), ("text.onnx", "no ONNX file"), ("models", "folder")):
+        for command in (["detect", "a.wav", "--model", name], ["info", name]):
+            assert main(command) == 1
+            out, err = capsys.readouterr()
+            assert out == "" and len(err.splitlines()) == 1 and name in err and reason in err
+
+
+def test_info_describes_the_model(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["phrases"] == ["phrase 0"] and shown["policies"]["phrase 0"]["threshold"] == 0.7
+    assert main(["info", str(model)]) == 0
+    assert json.loads(capsys.readouterr().out) == shown
+
+
+def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([])
+    assert "usage: wakeword" in capsys.readouterr().err

@@ -1,0 +1,167 @@
+"""The export stage as a person runs it, on a small project whose earlier stages are made up here."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from stages import export
+
+from tests.export.networks import POLICY, SMALL, noise, trained, trained_scores
+from tests.stages.running import run, write_params
+from wakeword.corpus.manifest import SAMPLE_RATE, Origin, Recording
+from wakeword.corpus.shards import ShardWriter
+from wakeword.corpus.splits import write_splits
+from wakeword.corpus.tally import tally
+from wakeword.errors import UserError
+from wakeword.evaluation import operating_point
+from wakeword.evaluation.judging import report_policy
+from wakeword.evaluation.operating_point import OperatingPoint
+from wakeword.features.frontend import log_mel
+from wakeword.features.store import Segment, Stream, StreamSet, write
+from wakeword.files import write_json
+from wakeword.models import checkpoint
+from wakeword.runtime.cli import main as command_line
+from wakeword.runtime.detector import Detector
+from wakeword.runtime.scorer import Scorer
+
+PHRASE = "phrase 0"
+STREAM_S = 12.0
+
+
+def project(path: Path, **export_params: Any) -> Path:
+    """Make what the stages before export leave behind."""
+    model = trained()
+    (path / "models").mkdir(parents=True)
+    checkpoint.save(path / "models/best_model.pt", model, SMALL)
+    for split, count in (("train", 2), ("test", 3)):
+        (path / "data/npy").mkdir(parents=True, exist_ok=True)
+        streams = [_stream(split, number) for number in range(count)]
+        rendered = [(stream, log_mel(pcm, model.frontend), pcm) for stream, pcm in streams]
+        write(path / "data/npy", split, iter(rendered), model.frontend.fingerprint, model.frontend.mels, 1e9)
+    clips = _corpus(path / "data/corpus")
+    write_splits(path / "data/splits", {"train": [], "dev": [], "test": [clip.id for clip in clips]})
+    test = StreamSet.open(path / "data/npy", "test")
+    scores = [trained_scores(model, np.array(test.audio(stream))) for stream in test.streams]
+    figures = report_policy(test.streams, scores, 0, POLICY, 500)
+    point = OperatingPoint(POLICY, 0.5, True, False, "too few hours", {})
+    operating_point.write(path / "models/operating_point.json", {PHRASE: point})
+    counted = {"positive": tally(clips)}
+    ingested = {
+        "source": {"made up": counted},
+        "licence": {"CC0-1.0": counted},
+        "phrase": {PHRASE: tally(clips)},
+        "warnings": [],
+    }
+    write_json(path / "data/reports/ingest/metrics.json", ingested)
+    evaluated = {PHRASE: {"operating_point": {**asdict(point), "test": figures}, "frr_at_fah": {}}}
+    write_json(path / "data/reports/evaluate/metrics.json", evaluated)
+    # A network of random weights is no detector: int8 may do with it what it likes, unless a test says otherwise.
+    bounds = {"int8_frr_points": 100.0, "int8_fah": 1000.0, "budget": {"cpu_s_per_s": 1.0}}
+    write_params(path, seed=1, export=bounds | export_params, runtime={"workers": 1})
+    return path
+
+
+def _stream(split: str, number: int) -> tuple[Stream, np.ndarray]:
+    pcm = noise(STREAM_S, seed=10 * number + len(split))
+    keyword = Segment(4.0, 4.5, "positive", "phrase", "speaker", f"clip {number}", 0, True)
+    return Stream(f"{split}-{number}", "clean", 0, len(pcm) // 160, [keyword]), pcm
+
+
+def _corpus(folder: Path) -> list[Any]:
+    folder.mkdir(parents=True)
+    origin = Origin("positive", PHRASE, PHRASE, "phrase", "speaker", True, "made up", "CC0-1.0", "en", "a.wav")
+    with ShardWriter(folder) as writer:
+        for number in range(4):
+            pcm = noise(1.0 + number / 10, seed=100 + number)
+            writer.add(Recording(origin, pcm, SAMPLE_RATE, (0, len(pcm))))
+    return writer.clips
+
+
+def run_here(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the stage in this process, which has torch loaded already."""
+    monkeypatch.chdir(path)
+    export.run()
+
+
+def outs(path: Path) -> dict[str, bytes]:
+    names = (
+        "models/wakeword.onnx",
+        "models/wakeword.int8.onnx",
+        "models/README.md",
+        "data/reports/export/metrics.json",
+    )
+    return {name: (path / name).read_bytes() for name in names if (path / name).exists()}
+
+
+def test_the_stage_writes_what_ships(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = run("export", project(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert len(outs(tmp_path)) == 4
+
+    report = json.loads((tmp_path / "data/reports/export/metrics.json").read_text())
+    assert report["clips"]["compared"] == 4 and report["streams"]["compared"] == 3
+    assert all(0 < report[what]["largest_difference"] <= 1e-4 for what in ("clips", "streams"))
+    assert report["phrases"][PHRASE]["fp32"]["keywords"] == report["phrases"][PHRASE]["int8"]["keywords"] == 3
+    for name, kilobytes in report["size_kb"].items():
+        assert (tmp_path / "models" / name).stat().st_size == pytest.approx(1000 * kilobytes)
+
+    info = Scorer(tmp_path / "models/wakeword.onnx").info
+    assert info.policies == {PHRASE: POLICY}
+    assert info.licence == "trained on data under: CC0-1.0"
+    assert info.figures[PHRASE]["keywords"] == 3 and len(info.figures[PHRASE]["frr_interval"]) == 2
+    assert Scorer(tmp_path / "models/wakeword.int8.onnx").info.policies == info.policies
+
+    pcm = noise(10.0, seed=5)
+    detector = Detector(tmp_path / "models/wakeword.onnx")
+    np.testing.assert_allclose(detector.scores(pcm), trained_scores(trained(), pcm), atol=1e-5)
+    soundfile.write(tmp_path / "a.wav", pcm, SAMPLE_RATE)
+    assert command_line(["detect", str(tmp_path / "a.wav"), "--model", str(tmp_path / "models/wakeword.onnx")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(detector.process(pcm)) > 0
+    assert "| int8 |" in (tmp_path / "models/README.md").read_text()
+
+
+def test_two_runs_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    for name in ("a", "b"):
+        run_here(project(tmp_path / name), monkeypatch)
+        written.append(outs(tmp_path / name))
+    assert len(written[0]) == 4 and written[0] == written[1]
+
+
+@pytest.mark.parametrize(
+    ("export_params", "told"),
+    [
+        ({"max_difference": 1e-9}, "differs from the trained model on clip "),
+        ({"budget": {"fp32_kb": 1.0}}, r"export\.budget\.fp32_kb allows 1"),
+        ({"budget": {"int8_kb": 1.0}}, r"export\.budget\.int8_kb allows 1"),
+        ({"budget": {"cpu_s_per_s": 1e-6}}, "CPU seconds"),
+        ({"bugdet": {}}, r"unknown key 'export\.bugdet'"),
+    ],
+)
+def test_what_is_outside_the_bounds_does_not_ship(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, export_params: dict[str, Any], told: str
+) -> None:
+    project(tmp_path, **export_params)
+    with pytest.raises(UserError, match=told):
+        run_here(tmp_path, monkeypatch)
+    assert outs(tmp_path) == {}
+
+
+def test_a_policy_for_other_phrases_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path)
+    point = OperatingPoint(POLICY, 0.5, True, False, "", {})
+    operating_point.write(tmp_path / "models/operating_point.json", {"another": point})
+    with pytest.raises(UserError, match=f"lacks '{PHRASE}'"):
+        run_here(tmp_path, monkeypatch)
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / "models/best_model.pt").unlink()
+    done = run("export", tmp_path)
+    assert done.returncode == 1
+    assert "best_model.pt is missing; train first" in done.stderr and "Traceback" not in done.stderr
