@@ -15,10 +15,10 @@ from wakeword import log, workers
 from wakeword.corpus.manifest import SAMPLE_RATE, Clip
 from wakeword.corpus.shards import Corpus
 from wakeword.corpus.splits import read_splits
-from wakeword.detection.policy import Policy, smooth
+from wakeword.detection.policy import Policy, detect, smooth
 from wakeword.evaluation import operating_point
 from wakeword.evaluation.config import EvaluateConfig
-from wakeword.evaluation.intervals import Interval
+from wakeword.evaluation.intervals import Interval, proportion
 from wakeword.evaluation.judging import (
     FRAME_SHIFT_MS,
     report_curve,
@@ -89,11 +89,14 @@ def run() -> None:
             at_point = report_policy(test.streams, test_scores, index, points[phrase].policy, config.tolerance_ms)
             said = [clip.origin.phrase == phrase for clip in clips]
             is_keyword = np.array(said)
-            highest = clip_scores[:, index]
+            highest = np.array([scores[:, index].max() for scores in clip_scores])
             report[phrase] = {
                 "operating_point": {**asdict(points[phrase]), "test": at_point},
                 "frr_at_fah": report_curve(curves["test"], template, test.streams, test_scores, index, config),
                 "clips": asdict(clip_figures(highest[is_keyword], highest[~is_keyword])),
+                "clips_fired": fired_by_kind(
+                    clips, [scores[:, index] for scores in clip_scores], points[phrase].policy
+                ),
             }
             draw(folder, stem, phrase, points[phrase], curves, at_point, test, test_scores, index, config)
             plot_score_histogram(
@@ -127,13 +130,31 @@ def test_clips() -> list[Clip]:
     return [clip for clip in Corpus.open(CORPUS).clips if clip.id in ids and clip.origin.label not in ("noise", "rir")]
 
 
-def score_clips(graph: bytes, clips: Sequence[Clip], count: int) -> np.ndarray:
-    """Return the highest score of each clip, `(clips, phrases)`: alone, in silence, half a second of it at the end."""
+def score_clips(graph: bytes, clips: Sequence[Clip], count: int) -> list[np.ndarray]:
+    """Return the scores `(frames, phrases)` of each clip: alone, in silence, half a second of it at the end."""
     corpus = Corpus.open(CORPUS)
     tail = np.zeros(SAMPLE_RATE // 2, dtype=np.int16)
     audio = (np.concatenate([corpus.audio(clip), tail]) for clip in clips)
-    results = log.progress(score_audio(graph, audio, count), len(clips), "test clips")
-    return np.stack([scores.max(axis=0) for scores in results])
+    return list(log.progress(score_audio(graph, audio, count), len(clips), "test clips"))
+
+
+def fired_by_kind(clips: Sequence[Clip], scores: Sequence[np.ndarray], policy: Policy) -> dict[str, dict[str, Any]]:
+    """Return, for each kind of clip, how many set the detector off when heard alone.
+
+    Streams hold few of the clips that sound like the phrase; here each counts once.
+    """
+    fired: dict[str, list[bool]] = {}
+    for clip, clip_scores in zip(clips, scores, strict=True):
+        fired.setdefault(clip.origin.kind, []).append(bool(detect(clip_scores, policy, FRAME_SHIFT_MS)))
+    return {
+        kind: {
+            "clips": len(each),
+            "fired": sum(each),
+            "share": sum(each) / len(each),
+            "share_interval": list(proportion(sum(each), len(each))),
+        }
+        for kind, each in sorted(fired.items())
+    }
 
 
 def _hit_keywords(keywords: Sequence[Keyword], missed: Sequence[int]) -> list[Keyword]:

@@ -1,0 +1,33 @@
+"""Publish what the stages reported where git and `dvc metrics` see it: `metrics/` and `plots/`.
+
+The expensive stages keep their reports among their cached outs, so that DVC's run-cache can bring them back; an out
+that git tracks would switch the run-cache off for its stage. This cheap step copies them.
+"""
+
+import shutil
+from pathlib import Path
+
+from wakeword.errors import UserError
+from wakeword.files import replacing_folder
+from wakeword.stage import main
+
+REPORTS, METRICS, PLOTS = Path("data/reports"), Path("metrics"), Path("plots")
+STAGES = ("ingest", "split", "featurize", "find-lr", "train", "evaluate", "export")
+
+
+def run() -> None:
+    for stage in STAGES:
+        if not (REPORTS / stage / "metrics.json").exists():
+            raise UserError(f"{REPORTS / stage / 'metrics.json'} is missing; run `dvc repro {stage}` first")
+    with replacing_folder(METRICS) as metrics, replacing_folder(PLOTS) as plots:
+        for stage in STAGES:
+            name = stage.replace("-", "_")
+            for source in sorted((REPORTS / stage).iterdir()):
+                if source.name == "metrics.json":
+                    shutil.copyfile(source, metrics / f"{name}.json")
+                else:
+                    shutil.copyfile(source, plots / f"{name}_{source.name}")
+
+
+if __name__ == "__main__":
+    main("report", run)

@@ -1,0 +1,135 @@
+"""What holds the project together: who may import whom, what a stage depends on, that params.yaml is complete."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from tools import params_schema, preset, stage_deps
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "wakeword"
+
+# A package may import those of lower rows; the last two are one row in the design, and may import each other.
+ROWS = [{"export"}, {"evaluation", "training"}, {"models"}, {"features", "detection"}, {"corpus", "audio"}]
+# The modules that belong to no package; runtime and detection ship without them.
+COMMON = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+SHIPPED = {"runtime": {"runtime", "detection"}, "detection": {"detection"}}
+BASE_INSTALL = {"numpy", "onnxruntime", "soundfile", "wakeword"}
+
+
+def imports(path: Path, top_level_only: bool = False) -> set[str]:
+    """Return the dotted names that a file imports."""
+    tree = ast.parse(path.read_text())
+    found = set()
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def row(package: str) -> int:
+    return next(index for index, members in enumerate(ROWS) if package in members)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_imports_point_downwards(path: Path) -> None:
+    package = path.parent.name
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("wakeword.")}
+    for other in ours - {package}:
+        if package in SHIPPED:
+            assert other in SHIPPED[package], f"{path} imports {other}, which does not ship"
+        elif other == "runtime":
+            assert package in ("evaluation", "export"), f"{path} imports the runtime"
+        elif other not in COMMON:
+            below = row(other) > row(package) or {package, other} <= ROWS[-1]
+            assert below, f"{path} imports {other}, which does not lie below {package}"
+
+
+def test_common_modules_import_no_package() -> None:
+    for path in PACKAGE.glob("*.py"):
+        if path.stem != "__init__":
+            ours = {name.split(".")[1] for name in imports(path) if name.startswith("wakeword.")}
+            assert ours <= COMMON, path
+
+
+@pytest.mark.parametrize("package", SHIPPED)
+def test_what_ships_needs_the_base_install_alone(package: str) -> None:
+    for path in (PACKAGE / package).glob("*.py"):
+        for name in imports(path):
+            top = name.split(".")[0]
+            assert top in BASE_INSTALL or top in sys.stdlib_module_names, f"{path} imports {top}"
+
+
+def test_no_import_of_ours_hides_in_a_function() -> None:
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "stages").glob("*.py")]:
+        if path != PACKAGE / "__init__.py":
+            hidden = imports(path) - imports(path, top_level_only=True)
+            assert not {name for name in hidden if name.startswith("wakeword")}, path
+
+
+def test_only_stages_that_need_torch_import_it() -> None:
+    probe = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='probe'); sys.exit('torch' in sys.modules)"
+    for stage in ("ingest", "split", "featurize", "compute_cmvn", "report"):
+        command = [sys.executable, "-c", probe, f"stages/{stage}.py"]
+        assert subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "src"}, check=False).returncode == 0, stage
+
+
+def test_each_stage_depends_on_exactly_the_code_that_it_imports() -> None:
+    document = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    found = {name: stage_deps.declared(stage) for name, stage in document["stages"].items()}
+    assert found == stage_deps.expected(document), "run `make deps`"
+
+
+def test_each_stage_declares_the_sections_that_its_script_reads() -> None:
+    document = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    for name, stage in document["stages"].items():
+        script = ast.parse((ROOT / stage_deps.script_of(stage["cmd"])).read_text())
+        classes = [node for node in script.body if isinstance(node, ast.ClassDef) and node.name == "Params"]
+        fields = {node.target.id for c in classes for node in c.body if isinstance(node, ast.AnnAssign)}  # type: ignore[union-attr]
+        declared = {param.split(".")[0] for param in stage.get("params", [])}
+        assert declared == fields - {"runtime"}, name
+
+
+def test_params_yaml_holds_every_key_that_the_schema_knows() -> None:
+    params = params_schema.load(params_schema.Params, ROOT / "params.yaml")
+    written = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+    def keys(value: object, where: str = "") -> set[str]:
+        if not isinstance(value, dict):
+            return set()
+        return {f"{where}{k}" for k in value} | {k for name in value for k in keys(value[name], f"{where}{name}.")}
+
+    known = keys(params.model_dump(mode="json", exclude={"split": {"pins"}})) | {"split.pins"}
+    assert keys(written) - known == set() and known - keys(written) == set()
+
+
+def test_the_schema_beside_params_yaml_is_up_to_date() -> None:
+    assert json.loads((ROOT / "params.schema.json").read_text()) == params_schema.schema(), "run `make schema`"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda path: path.stem)
+def test_presets_fit_params_yaml(path: Path, tmp_path: Path) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    preset.merge(params, yaml.safe_load(path.read_text()))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    params_schema.load(params_schema.Params, tmp_path / "params.yaml")
+
+
+def test_the_lock_file_names_no_index_and_hashes_everything() -> None:
+    for name in ("lock.txt", "uv.txt"):
+        text = (ROOT / "requirements" / name).read_text()
+        assert "://" not in text and "--index" not in text and "--find-links" not in text
+        pinned = [line for line in text.splitlines() if "==" in line and not line.lstrip().startswith("#")]
+        assert pinned and all(line.endswith("\\") for line in pinned)
+
+
+def test_the_lock_pins_the_pair_that_gpu_machines_have() -> None:
+    text = (ROOT / "requirements" / "lock.txt").read_text()
+    assert "\ntorch==2.11.0 " in text and "\ntorchaudio==2.11.0 " in text

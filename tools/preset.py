@@ -1,0 +1,40 @@
+"""Lay a preset over `params.yaml`: `python tools/preset.py quick`. Git shows what changed and takes it back.
+
+A preset is a file of `presets/` that holds only what differs. Mappings are merged, everything else is replaced.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+PRESETS, PARAMS_FILE = Path("presets"), Path("params.yaml")
+
+
+def merge(base: dict[str, Any], overlay: dict[str, Any], where: str = "") -> None:
+    """Change `base` in place; a key that it does not have is refused, as it could only be a misspelt one."""
+    for key, value in overlay.items():
+        if key not in base:
+            sys.exit(f"the preset sets '{where}{key}', which {PARAMS_FILE} does not have; correct its spelling")
+        if isinstance(value, dict) and isinstance(base[key], dict) and key != "pins":
+            merge(base[key], value, f"{where}{key}.")
+        else:
+            base[key] = value
+
+
+def main() -> None:
+    names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=names)
+    overlay = PRESETS / f"{parser.parse_args().name}.yaml"
+    yaml = YAML()
+    yaml.width = 120
+    params = yaml.load(PARAMS_FILE)
+    merge(params, yaml.load(overlay))
+    yaml.dump(params, PARAMS_FILE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Write the README's generated parts from `metrics/`, `benchmarks/results/` and `dvc dag`: `make readme`.
+
+Each part stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+"""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+Figures = dict[str, Any]
+
+
+def read(path: Path) -> Figures:
+    return json.loads(path.read_text())  # type: ignore[no-any-return]
+
+
+def runs() -> dict[str, Path]:
+    """Return the name of each run that has figures, and the folder that holds them."""
+    presets = sorted(path.parent for path in RESULTS.glob("*/evaluate.json"))
+    return {"default": ROOT / "metrics"} | {folder.name: folder for folder in presets}
+
+
+def rate(value: float | None, interval: list[float], as_percent: bool) -> str:
+    """Format a rate with its interval."""
+    if value is None:
+        return "–"
+    low, high = interval
+    if as_percent:
+        return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def accuracy() -> str:
+    """Return the table of misses and false alarms."""
+    rows, notes = [], set()
+    for name, folder in runs().items():
+        for phrase, figures in read(folder / "evaluate.json").items():
+            point = figures["operating_point"]["test"]
+            half, one = figures["frr_at_fah"]["0.5"], figures["frr_at_fah"]["1"]
+            notes |= {row["statement"] for row in (half, one)}
+            for condition in ("all", *sorted(point["conditions"])):
+                pooled = condition == "all"
+                at = point if pooled else point["conditions"][condition]
+                best = [row if pooled else row.get("conditions", {}).get(condition) for row in (half, one)]
+                rows.append(
+                    [
+                        f"`{name}`, “{phrase}”" if pooled else "",
+                        condition,
+                        *(rate(row["frr"], row["frr_interval"], True) if row else "–" for row in best),
+                        rate(at["frr"], at["frr_interval"], True),
+                        rate(at["fah"], at["fah_interval"], False),
+                        f"{at['distinct_keywords'] if pooled else at['keywords']}",
+                        f"{at['hours']:.2f}",
+                    ]
+                )
+    head = [
+        "run",
+        "condition",
+        "FRR@FAH=0.5",
+        "FRR@FAH=1",
+        "FRR at the operating point",
+        "FAH there",
+        "keywords",
+        "hours",
+    ]
+    return table(head, rows) + "\n\n" + "\n".join(f"- {note}." for note in sorted(notes))
+
+
+def training_data() -> str:
+    """Return the table of what each run was trained on, and what it cost."""
+    rows = []
+    for name, folder in runs().items():
+        cost_file = RESULTS / name / "cost.json"
+        cost = read(cost_file) if cost_file.exists() else {}
+        export, train, featurize = (read(folder / f"{stage}.json") for stage in ("export", "train", "featurize"))
+        ingest, evaluate = read(folder / "ingest.json"), read(folder / "evaluate.json")
+        labels = ingest["label"]
+        eer = ", ".join(f"{100 * figures['clips']['eer']:.1f} %" for figures in evaluate.values())
+        rows.append(
+            [
+                f"`{name}`",
+                ", ".join(f"{labels[label]['clips']} {label}" for label in labels),
+                f"{featurize['splits']['train']['hours']:.1f}",
+                f"{train['parameters']:,}",
+                " / ".join(f"{size:.0f}" for _, size in sorted(export["size_kb"].items(), key=lambda item: -item[1])),
+                eer,
+                *(f"{cost[key]}" if cost else "–" for key in ("wall_s", "peak_memory_gib", "cores")),
+            ]
+        )
+    head = [
+        "run",
+        "clips in the corpus",
+        "training stream (h)",
+        "parameters",
+        "fp32 / int8 (kB)",
+        "clip EER",
+        "wall (s)",
+        "peak memory (GiB)",
+        "cores",
+    ]
+    return table(head, rows)
+
+
+def noop() -> str:
+    """Return one sentence on `dvc repro` with nothing to do."""
+    path = RESULTS / "noop.json"
+    if not path.exists():
+        return "not measured"
+    cost = read(path)
+    return (
+        f"`dvc repro` with nothing to do: {cost['project_s']} s, a bare project of eight stages {cost['bare_s']} s, "
+        f"ratio {cost['ratio']} (medians of {cost['rounds']} runs each in turn, {cost['cores']} cores; `make noop`)."
+    )
+
+
+def dag() -> str:
+    """Return the pipeline as DVC draws it."""
+    drawn = subprocess.run(["dvc", "dag", "--mermaid"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return f"```mermaid\n{drawn.strip().expandtabs(2)}\n```"
+
+
+def updated(readme: str) -> str:
+    """Return the README with its generated parts made anew."""
+    for name, part in {"accuracy": accuracy, "cost": training_data, "noop": noop, "dag": dag}.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text = part()
+        readme, count = re.subn(pattern, lambda found, text=text: found[1] + text + "\n" + found[2], readme, flags=re.S)
+        if count != 1:
+            raise SystemExit(f"README.md must hold <!-- {name} --> and <!-- /{name} --> once")
+    return readme
+
+
+def main() -> None:
+    path = ROOT / "README.md"
+    path.write_text(updated(path.read_text()))
+
+
+if __name__ == "__main__":
+    main()
