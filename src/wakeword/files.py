@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
         _clear(temporary)
         yield temporary
         _clear(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException as failure:
         _clear(temporary)
         if isinstance(failure, OSError) and failure.errno in _WRITE_FAILURES:
@@ -77,7 +77,8 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         ValueError: a float in `value` is NaN or infinite, which JSON can't hold; use None for "no value".
     """
-    write_bytes(path, (json.dumps(_rounded(value), indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
+    text = json.dumps(_rounded(value), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, f"{text}\n".encode())
 
 
 def _rounded(value: Any) -> Any:

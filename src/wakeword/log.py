@@ -34,7 +34,7 @@ class _Formatter(logging.Formatter):
         return f"{clock} {self.stage}: {mark}{record.getMessage()}{tail}"
 
 
-class _TqdmHandler(logging.StreamHandler):  # type: ignore[type-arg]
+class _TqdmHandler(logging.StreamHandler):
     """Writes above a progress bar that may be showing, instead of through it."""
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -1,7 +1,6 @@
 """Stream and clip figures, against streams worked by hand, exhaustive sweeps, scipy and scikit-learn."""
 
 import math
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -254,12 +253,9 @@ def lifelike(seed: int, hours: float, keywords: int) -> list[ScoredStream]:
     return [ScoredStream((1 / (1 + np.exp(-logits))).astype(np.float32), truth, frames * 0.02)]
 
 
-def test_two_hours_are_swept_in_seconds() -> None:
-    """About 1 s was measured on one core; the bound leaves room for a busy one."""
+def test_the_curve_of_two_lifelike_hours_is_that_of_the_detector() -> None:
     streams = lifelike(0, 2.0, 400)
-    start = time.process_time()
     curve = det_curve(streams, Policy(1.0, 0.8, 10), SHIFT)
-    assert time.process_time() - start < 5.0
     assert curve.fah[-1] <= 60.0
     truth = measure(streams, Policy(curve.floor, curve.floor * 0.8, 10), SHIFT, 500)
     assert truth.false_alarms > 60.0 * curve.hours

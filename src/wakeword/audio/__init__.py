@@ -1,0 +1,1 @@
+"""Sound as samples: decoding, synthesis, rooms, noise, and finding where somebody speaks."""

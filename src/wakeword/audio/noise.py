@@ -29,7 +29,7 @@ def hum(samples: int, rng: np.random.Generator) -> np.ndarray:
     tone = sum(
         rng.uniform(0.3, 1.0) / k * np.sin(2 * np.pi * (fundamental * k * time + rng.uniform())) for k in range(1, 13)
     )
-    drone = tone + 0.2 * coloured(samples, rng.uniform(0.5, 1.5), rng)
+    drone: np.ndarray = tone + 0.2 * coloured(samples, rng.uniform(0.5, 1.5), rng)
     return (drone / rms(drone)).astype(np.float32)
 
 
@@ -68,7 +68,7 @@ def generated(samples: int, voices: list[np.ndarray], rng: np.random.Generator) 
     kind = rng.integers(4 if voices else 3)
     if kind == 3:
         return babble(voices, samples, rng)
-    noise = hum(samples, rng) if kind == 2 else coloured(samples, rng.uniform(0.0, 2.0), rng)
+    noise: np.ndarray = hum(samples, rng) if kind == 2 else coloured(samples, rng.uniform(0.0, 2.0), rng)
     if kind == 1:
         low = rng.uniform(100.0, 1500.0)
         band = butter(2, [low, min(7500.0, low * rng.uniform(2.0, 8.0))], "bandpass", fs=SAMPLE_RATE, output="sos")

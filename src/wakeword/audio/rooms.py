@@ -48,4 +48,5 @@ def reverberate(samples: np.ndarray, rir: np.ndarray) -> np.ndarray:
     """
     peak = int(np.argmax(np.abs(rir)))
     direct = rir[peak:] / rir[peak]
-    return oaconvolve(samples, direct).astype(np.float32)
+    wet: np.ndarray = oaconvolve(samples, direct)
+    return wet.astype(np.float32)

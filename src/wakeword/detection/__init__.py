@@ -1,0 +1,1 @@
+"""From scores to detections; NumPy alone, shared by evaluation and runtime."""

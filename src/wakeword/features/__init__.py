@@ -1,0 +1,1 @@
+"""Streams assembled from clips, and the log-mel features of both."""

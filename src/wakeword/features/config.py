@@ -93,7 +93,7 @@ class StreamsConfig(Section):
     test_hours: float = Field(2.0, gt=0.0, le=1000.0)
     keyword_share: float = Field(0.3, gt=0.0, lt=1.0)
     train_mix: Mix = Mix(negative=0.6, hard_negative=0.3, noise=0.1)
-    judged_mix: Mix = Mix(negative=0.75, hard_negative=0.1, noise=0.15)
+    judged_mix: Mix = Mix(negative=0.83, hard_negative=0.02, noise=0.15)
     keywords_per_hour: float = Field(120.0, gt=0.0, le=600.0)
     gap_s: Range = (0.1, 2.5)
     level_dbfs: Range = (-32.0, -20.0)

@@ -398,4 +398,5 @@ def _tilt(sound: np.ndarray, decibels: float) -> np.ndarray:
     ratio = 10.0 ** (decibels / 20.0)
     tap = (1.0 - ratio) / (1.0 + ratio)
     taps = np.array([1.0, tap]) / np.sqrt(1.0 + tap**2)
-    return lfilter(taps, [1.0], sound).astype(np.float32)
+    tilted: np.ndarray = lfilter(taps, [1.0], sound)
+    return tilted.astype(np.float32)

@@ -72,7 +72,14 @@ class DsTcn(nn.Module):
         self.receptive_field = _STEM_TAPS + STRIDE * sum(block.context for block in self.blocks)  # type: ignore[misc]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Score a window: `(batch, time, mels)` to logits `(batch, (time - receptive_field) // stride + 1, phrases)`."""
+        """Score a window.
+
+        Args:
+            features: `(batch, time, mels)`.
+
+        Returns:
+            Logits `(batch, (time - receptive_field) // stride + 1, phrases)`.
+        """
         logits, _ = self._run(features, None)
         return logits
 

@@ -81,10 +81,12 @@ def smooth(losses: np.ndarray, past: float) -> np.ndarray:
 def suggest(rates: np.ndarray, smoothed: np.ndarray) -> tuple[float, float]:
     """Return the rates of steepest descent and of the valley, from `(n,)` rising rates and smoothed losses.
 
-    Steepest descent is looked for over the logarithm of the rate, up to the lowest loss. The valley is the point
+    Steepest descent is looked for over the logarithm of the rate, up to the lowest loss and without the first tenth,
+    where the running average has hardly anything to average yet. The valley is the point
     two thirds along the longest unbroken descent, which is not drawn to a single noisy dip.
     """
-    lowest = max(2, int(np.argmin(smoothed)))
+    settled = len(rates) // 10
+    lowest = max(settled + 2, int(np.argmin(smoothed)))
     slope = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
     best_start = best_length = start = 0
     for index in range(1, len(smoothed) + 1):
@@ -93,4 +95,4 @@ def suggest(rates: np.ndarray, smoothed: np.ndarray) -> tuple[float, float]:
                 best_start, best_length = start, index - start
             start = index
     valley = rates[best_start + (2 * best_length) // 3 - (best_length > 1)]
-    return float(rates[int(np.argmin(slope))]), float(valley)
+    return float(rates[settled + int(np.argmin(slope[settled:]))]), float(valley)

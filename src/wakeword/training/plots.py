@@ -7,6 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from wakeword.training.lr_range_test import LrRangeTest
 
@@ -43,6 +44,6 @@ def draw_training(path: Path, history: list[dict[str, float]], best_epoch: int) 
     _save(figure, path)
 
 
-def _save(figure: plt.Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=110, metadata=_METADATA)
     plt.close(figure)
