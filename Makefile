@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
 
-.PHONY: repro test lint format deps schema preset lock noop results
+.PHONY: repro test lint format deps schema preset lock noop speed readme
 
 repro: .venv/installed  ## run the pipeline: model, metrics, plots
 	python tools/params_schema.py
@@ -28,6 +28,18 @@ schema: .venv/installed  ## regenerate params.schema.json
 
 preset: .venv/installed  ## lay presets/NAME.yaml over params.yaml
 	python tools/preset.py $(NAME)
+
+results-%: .venv/installed  ## figures and cost of a preset (or of `default`) in a fresh clone
+	python -m benchmarks.run_preset $*
+
+noop: .venv/installed  ## what `dvc repro` costs when there is nothing to do
+	python -m benchmarks.noop
+
+speed: .venv/installed  ## how fast the parts are
+	python -m benchmarks.speed
+
+readme: .venv/installed  ## the README's tables and picture, from metrics and benchmarks
+	python -m tools.readme
 
 lock: .venv/installed  ## pin the newest packages that pyproject.toml allows
 	uv pip compile pyproject.toml --extra train --extra dev --universal --python-version 3.11 \
