@@ -98,6 +98,7 @@ def main() -> None:
         "synthesis_clips_per_s_2_workers": synthesis_clips_per_s(2),
     }
     rounded = {name: float(f"{value:.3g}") for name, value in result.items()}
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(rounded, indent=2, sort_keys=True) + "\n")
     print(json.dumps(rounded, indent=2))
 

@@ -5,7 +5,7 @@ Audio goes in as PCM and is scored by the exported graph in onnxruntime, as on a
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import numpy as np
 from wakeword import log, workers
 from wakeword.corpus.manifest import SAMPLE_RATE, Clip
 from wakeword.corpus.shards import Corpus
-from wakeword.corpus.splits import read_splits
+from wakeword.corpus.splits import judged_by, read_splits
 from wakeword.detection.policy import Policy, detect, smooth
+from wakeword.errors import UserError
 from wakeword.evaluation import operating_point
 from wakeword.evaluation.config import EvaluateConfig
 from wakeword.evaluation.intervals import Interval, proportion
@@ -57,9 +58,12 @@ class Params(Section):
 def run() -> None:
     params = load(Params)
     config = params.evaluate
-    graph = build(load_model(MODEL))
+    model = load_model(MODEL)
+    if model.phrases != params.phrases:
+        raise UserError(f"{MODEL} knows {model.phrases}, but phrases is {params.phrases}; run `dvc repro train`")
+    graph = build(model)
     count = workers.count(params.runtime.workers)
-    dev, test = StreamSet.open(FEATURES, "dev"), StreamSet.open(FEATURES, "test")
+    dev, test = (StreamSet.open(FEATURES, split, model.frontend.fingerprint) for split in ("dev", "test"))
     dev_scores = score(graph, dev, "dev", count)
     points = {
         phrase: operating_point.choose(phrase, scored_streams(dev.streams, dev_scores, index), config, FRAME_SHIFT_MS)
@@ -86,6 +90,8 @@ def run() -> None:
                 )
                 for name, streams, scores in (("dev", dev.streams, dev_scores), ("test", test.streams, test_scores))
             }
+            on_dev = report_policy(dev.streams, dev_scores, index, points[phrase].policy, config.tolerance_ms)
+            points[phrase] = replace(points[phrase], dev=on_dev)
             at_point = report_policy(test.streams, test_scores, index, points[phrase].policy, config.tolerance_ms)
             said = [clip.origin.phrase == phrase for clip in clips]
             is_keyword = np.array(said)
@@ -127,7 +133,8 @@ def score(graph: bytes, streams: StreamSet, what: str, count: int) -> list[np.nd
 def test_clips() -> list[Clip]:
     """Return the test clips in which somebody or something is heard."""
     ids = set(read_splits(SPLIT)["test"])
-    return [clip for clip in Corpus.open(CORPUS).clips if clip.id in ids and clip.origin.label not in ("noise", "rir")]
+    clips = [clip for clip in Corpus.open(CORPUS).clips if clip.id in ids]
+    return [clip for clip in judged_by(clips) if clip.origin.label not in ("noise", "rir")]
 
 
 def score_clips(graph: bytes, clips: Sequence[Clip], count: int) -> list[np.ndarray]:

@@ -48,6 +48,9 @@ def featurize(params: Params, corpus: Corpus, split: SplitName, folder: Path) ->
     """Plan, render and write the streams of one split."""
     ids = set(read_splits(SPLIT)[split])
     clips = [clip for clip in corpus.clips if clip.id in ids]
+    spoken = {clip.origin.phrase for clip in clips if clip.origin.phrase is not None}
+    if foreign := sorted(spoken - set(params.phrases)):
+        raise UserError(f"{CORPUS} holds the phrase '{foreign[0]}', which phrases does not; run `dvc repro ingest`")
     plans = (
         plan_training(params.streams, clips, params.seed)
         if split == "train"

@@ -40,7 +40,7 @@ def run() -> None:
     device = devices.choose(params.runtime.device)
     devices.make_repeatable(train.threads)
     torch.manual_seed(seed)
-    streams = StreamSet.open(FEATURES, "train")
+    streams = StreamSet.open(FEATURES, "train", params.features.fingerprint)
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
     sampler = WindowSampler(

@@ -7,6 +7,7 @@ that git tracks would switch the run-cache off for its stage. This cheap step co
 import shutil
 from pathlib import Path
 
+from wakeword import log
 from wakeword.errors import UserError
 from wakeword.files import replacing_folder
 from wakeword.stage import main
@@ -20,13 +21,14 @@ def run() -> None:
         if not (REPORTS / stage / "metrics.json").exists():
             raise UserError(f"{REPORTS / stage / 'metrics.json'} is missing; run `dvc repro {stage}` first")
     with replacing_folder(METRICS) as metrics, replacing_folder(PLOTS) as plots:
-        for stage in STAGES:
+        for stage in log.progress(STAGES, len(STAGES), "reports"):
             name = stage.replace("-", "_")
             for source in sorted((REPORTS / stage).iterdir()):
                 if source.name == "metrics.json":
                     shutil.copyfile(source, metrics / f"{name}.json")
                 else:
                     shutil.copyfile(source, plots / f"{name}_{source.name}")
+    log.info("published", metrics=METRICS, plots=PLOTS)
 
 
 if __name__ == "__main__":

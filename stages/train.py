@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from wakeword import log
+from wakeword.errors import UserError
 from wakeword.evaluation.config import EvaluateConfig
 from wakeword.evaluation.judging import judge_streams
 from wakeword.features import cmvn
@@ -47,17 +48,20 @@ def run() -> None:
     devices.make_repeatable(config.threads)
     torch.manual_seed(seed)
 
-    train, dev = StreamSet.open(FEATURES, "train"), StreamSet.open(FEATURES, "dev")
+    train, dev = (StreamSet.open(FEATURES, split, params.features.fingerprint) for split in ("train", "dev"))
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
     sampler = WindowSampler(
         train, len(params.phrases), config.batches, config.loss, network.receptive_field, network.stride, seed
     )
     objective = Objective(sampler, config.batches, config.loss, device, devices.precision(config.amp, device))
-    lr = float(read_json(FOUND_LR)["suggested"]) if config.lr == "auto" else config.lr
+    lr = suggested_lr() if config.lr == "auto" else config.lr
+    data = [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
+    # What only evaluate reads of its section must not make this another training.
+    inert = {"runtime": True, "evaluate": {"target_fah", "report_fah", "max_fah"}}
     fingerprints = {
-        "data": hash_files([FEATURES / "train.features.npy", FEATURES / "train.json", CMVN, FEATURES / "dev.json"]),
-        "params": fingerprint(params.model_dump(mode="json", exclude={"runtime"}) | {"lr": lr}),
+        "data": hash_files([*data, CMVN]),
+        "params": fingerprint(params.model_dump(mode="json", exclude=inert) | {"lr": lr}),
     }
     log.info("training", parameters=parameter_count(network), lr=f"{lr:.3g}", device=device.type)
 
@@ -83,10 +87,18 @@ def run() -> None:
     log.info("kept", epoch=trained.best_epoch, mean_recall=round(best["mean_recall"], 4), file=MODEL)
 
 
+def suggested_lr() -> float:
+    """Return the learning rate that find-lr suggests."""
+    try:
+        return float(read_json(FOUND_LR)["suggested"])
+    except (KeyError, TypeError, ValueError) as failure:
+        raise UserError(f"{FOUND_LR} suggests no learning rate ({failure}); run `dvc repro find-lr`") from failure
+
+
 def source_fingerprint() -> str:
-    """Identify the code that decides how training goes: every module of ours that this script has loaded."""
+    """Identify the code that decides how training goes: this script and every module of ours that it has loaded."""
     modules = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "wakeword"]
-    return hash_files(Path(module.__file__) for module in modules if module.__file__)
+    return hash_files([Path(__file__), *(Path(module.__file__) for module in modules if module.__file__)])
 
 
 if __name__ == "__main__":

@@ -38,13 +38,22 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear(temporary)
         yield temporary
-        _clear(path)
-        temporary.replace(path)
+        if path.is_dir():  # a folder can't be replaced in one step: the old one steps aside first
+            aside = path.with_name(f".{path.name}.old.partial")
+            _clear(aside)
+            path.replace(aside)
+            try:
+                temporary.replace(path)
+            except BaseException:
+                aside.replace(path)
+                raise
+            _clear(aside)
+        else:
+            temporary.replace(path)
     except BaseException as failure:
         _clear(temporary)
-        if isinstance(failure, OSError) and failure.errno in _WRITE_FAILURES:
-            remedy = _WRITE_FAILURES[failure.errno]
-            raise UserError(f"cannot write {path}: {os.strerror(failure.errno)}; {remedy}") from failure
+        if isinstance(failure, OSError) and (told := write_failure(failure, path)):
+            raise UserError(told) from failure
         raise
 
 
@@ -54,7 +63,15 @@ _WRITE_FAILURES = {
     27: "raise the limit on the size of files (`ulimit -f`) and run the stage again",  # EFBIG
     13: "make the folder writable for this user",  # EACCES
     30: "the file system is read-only; work in a writable folder",  # EROFS
+    20: "a file stands where a folder is needed; move it away",  # ENOTDIR
+    17: "something stands there already; move it away",  # EEXIST
 }
+
+
+def write_failure(failure: OSError, path: Path | str) -> str | None:
+    """Return what to tell the user of a failure to write `path`, or None if it is of another kind."""
+    remedy = _WRITE_FAILURES.get(failure.errno or 0)
+    return f"cannot write {path}: {os.strerror(failure.errno or 0)}; {remedy}" if remedy else None
 
 
 @contextmanager
@@ -98,7 +115,7 @@ def read_json(path: Path) -> Any:
         UserError: the file is missing or is no JSON; the message names it.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the stage that writes it first (`dvc repro`)") from None
     except (OSError, ValueError) as failure:

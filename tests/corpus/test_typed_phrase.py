@@ -142,7 +142,7 @@ def phonemes_or_die(requests: list[tuple[str, str]]) -> list[tuple[str, ...]]:
 
 def test_a_crash_costs_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typed_phrase, "_phonemes_of", phonemes_or_die)
-    spoken = typed_phrase._Spoken(["en-us"])
+    spoken = typed_phrase._Spoken(["en-us"], 1)
     spoken.learn(["one", "die"])
     assert spoken.say("one") == ("o", "n", "e")
     assert spoken.say("die") == ()

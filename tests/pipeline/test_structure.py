@@ -13,7 +13,7 @@ from tools import params_schema, preset, stage_deps
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "wakeword"
 
-# A package may import those of lower rows; the last two are one row in the design, and may import each other.
+# A package may import those of lower rows; the two of the last row may import each other.
 ROWS = [{"export"}, {"evaluation", "training"}, {"models"}, {"features", "detection"}, {"corpus", "audio"}]
 # The modules that belong to no package; runtime and detection ship without them.
 COMMON = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}

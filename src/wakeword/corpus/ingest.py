@@ -47,7 +47,7 @@ def ingest(
     """
     found = find(config, phrases)
     _say_what_was_found(found, config)
-    spoken = utterances(config.synthesis, phrases, language, seed) if config.synthesis else []
+    spoken = utterances(config.synthesis, phrases, language, seed, workers) if config.synthesis else []
     with files.replacing_folder(corpus) as temporary:
         scratch = temporary / "scratch"
         scratch.mkdir()

@@ -1,9 +1,12 @@
 """Which clips are in train, dev and test, as the split stage wrote it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 from wakeword import files
+from wakeword.corpus.manifest import Clip
+from wakeword.errors import UserError
 
 SplitName = Literal["train", "dev", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -15,7 +18,24 @@ def read_splits(folder: Path) -> dict[SplitName, list[str]]:
     Raises:
         UserError: a file is missing or damaged.
     """
-    return {name: files.read_json(folder / f"{name}.json")["clips"] for name in SPLITS}
+    splits: dict[SplitName, list[str]] = {}
+    for name in SPLITS:
+        path = folder / f"{name}.json"
+        content = files.read_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("clips"), list):
+            raise UserError(f"{path} does not list clips; run `dvc repro split`")
+        splits[name] = content["clips"]
+    return splits
+
+
+def judged_by(clips: Sequence[Clip]) -> list[Clip]:
+    """Return those clips of dev or test that figures may rest on.
+
+    Where a phrase, or a kind of other sound, has recordings, its synthetic clips are left out: how a detector does on
+    synthetic voices says nothing of people.
+    """
+    recorded = {(clip.origin.label, clip.origin.phrase) for clip in clips if not clip.synthetic}
+    return [clip for clip in clips if not clip.synthetic or (clip.origin.label, clip.origin.phrase) not in recorded]
 
 
 def write_splits(folder: Path, ids: dict[SplitName, list[str]]) -> None:

@@ -32,7 +32,7 @@ def split(clips: list[Clip], config: SplitConfig, phrases: list[str], seed: int,
         UserError: a pin is inert, groups or contents overlap, or a split lacks positives of a phrase or negatives.
     """
     by_group = assign({clip.origin.group for clip in clips}, config, seed)
-    of_clip = [by_group[clip.origin.group] for clip in clips]
+    of_clip = [by_group[clip.origin.group] for clip in log.progress(clips, len(clips), "clips")]
     check_disjoint(clips, of_clip)
     members = {
         name: [clip for clip, member_of in zip(clips, of_clip, strict=True) if member_of == name] for name in SPLITS

@@ -46,7 +46,7 @@ class SynthesisConfig(Section):
 
     Attributes:
         positives: utterances of each phrase.
-        negatives: utterances of anything else; the default makes 2.5 h of speech in all for a phrase of two words.
+        negatives: utterances of anything else.
         rate_wpm: lowest and highest nominal words a minute.
         pitch: lowest and highest; 50 is the speaker's own.
         pitch_range: lowest and highest; 0 is monotone, 50 the speaker's own.
@@ -56,7 +56,7 @@ class SynthesisConfig(Section):
     """
 
     positives: int = Field(1500, ge=0, le=1_000_000)
-    negatives: int = Field(3600, ge=0, le=1_000_000)
+    negatives: int = Field(7000, ge=0, le=1_000_000)
     rate_wpm: list[Annotated[int, Field(ge=80, le=450)]] = Field([95, 170], min_length=2, max_length=2)
     pitch: list[Percent] = Field([25, 75], min_length=2, max_length=2)
     pitch_range: list[Percent] = Field([20, 90], min_length=2, max_length=2)

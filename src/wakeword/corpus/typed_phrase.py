@@ -103,8 +103,12 @@ _OTHER_NAMES = {"bs": "sh", "cmn": "zh", "hr": "sh", "no": "nb", "sr": "sh"}
 _POSITIVE, _NEGATIVE, _TEXT, _ORDER = 1, 2, 3, 4
 
 
-def utterances(config: SynthesisConfig, phrases: Sequence[str], language: str, seed: int) -> list[Utterance]:
+def utterances(
+    config: SynthesisConfig, phrases: Sequence[str], language: str, seed: int, workers: int | None = None
+) -> list[Utterance]:
     """Return everything that is to be said: the positives of each phrase in turn, then the negatives.
+
+    `workers` processes find the phonemes of candidates, one a core by default; the result does not depend on it.
 
     Raises:
         UserError: espeak-ng or `wordfreq` does not know the language, there is no such voice or variant, or a phrase
@@ -114,7 +118,7 @@ def utterances(config: SynthesisConfig, phrases: Sequence[str], language: str, s
     speakers = _speakers(config.variants)
     _check_writing(phrases, language)
     words = _usual_words(language) if config.negatives else []
-    spoken = _Spoken(accents)
+    spoken = _Spoken(accents, count(workers))
     spoken.learn([*phrases, *(word for phrase in phrases for word in phrase.split())], main_only=words)
     _check_sound(phrases, language, spoken)
 
@@ -215,8 +219,9 @@ class _Spoken:
     A text on which espeak-ng crashes has no phonemes, like one that it can't say.
     """
 
-    def __init__(self, accents: list[str]) -> None:
+    def __init__(self, accents: list[str], workers: int) -> None:
         self.accents = accents
+        self.workers = workers
         self.main = accents[0]
         self._known: dict[Request, Phonemes] = {}
         self._foreign: set[str] = set()
@@ -230,7 +235,7 @@ class _Spoken:
         jobs = [unknown[at : at + _CHUNK] for at in range(0, len(unknown), _CHUNK)]
         while jobs:
             crashed = []
-            for job, answer in zip(jobs, ordered_map(_phonemes_of, jobs, min(count(None), len(jobs))), strict=True):
+            for job, answer in zip(jobs, ordered_map(_phonemes_of, jobs, min(self.workers, len(jobs))), strict=True):
                 if not isinstance(answer, Crash):
                     self._remember(job, answer)
                 elif len(job) > 1:

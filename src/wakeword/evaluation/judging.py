@@ -74,16 +74,19 @@ def report_policy(
     """Return the figures of one policy on streams: overall, under each condition, and by what set it off.
 
     A keyword occurs once under each condition, so pooled misses are not independent: the pooled interval is that of
-    as many trials as there are distinct recordings, at the pooled rate.
+    as many trials as there are distinct recordings, at the pooled rate. Other clips recur too, under other conditions
+    and among other sound; `distinct_hours` says how long the clips are that were heard, each counted once.
     """
     pairs = scored_streams(streams, scores, phrase)
     overall = measure(pairs, policy, FRAME_SHIFT_MS, tolerance_ms).figures()
-    distinct = len({segment.clip for stream in streams for segment in stream.keywords(phrase)})
+    distinct = distinct_keywords(streams, phrase)
     if overall["frr"] is not None:
-        overall["frr_interval"] = list(proportion(round(overall["frr"] * distinct), distinct))
+        overall["frr_interval"] = pooled_interval(overall["frr"], distinct)
+    lengths = {segment.clip: segment.end_s - segment.start_s for stream in streams for segment in stream.segments}
     return {
         **overall,
         "distinct_keywords": distinct,
+        "distinct_hours": sum(lengths.values()) / 3600,
         "conditions": {
             condition: measure(
                 [pair for pair, stream in zip(pairs, streams, strict=True) if stream.condition == condition],
@@ -111,16 +114,26 @@ def report_curve(
         best = frr_at_fah(curve, fah)
         row = asdict(best)
         del row["index"]
+        row["frr_interval"] = pooled_interval(best.frr, distinct_keywords(streams, phrase))
         if best.threshold is not None:
             policy = _at(template, best.threshold, config.release_ratio)
             detailed = report_policy(streams, scores, phrase, policy, config.tolerance_ms)
-            row["frr_interval"] = detailed["frr_interval"]
             row["conditions"] = {
                 name: {key: value[key] for key in ("frr", "frr_interval", "misses", "keywords")}
                 for name, value in detailed["conditions"].items()
             }
         figures[f"{fah:g}"] = row
     return figures
+
+
+def distinct_keywords(streams: Sequence[Stream], phrase: int) -> int:
+    """Return how many different recordings of a phrase the streams hold."""
+    return len({segment.clip for stream in streams for segment in stream.keywords(phrase)})
+
+
+def pooled_interval(frr: float, distinct: int) -> list[float]:
+    """Return the interval of an FRR pooled over conditions: that of as many trials as there are recordings."""
+    return list(proportion(round(frr * distinct), distinct))
 
 
 def timed_events(pair: ScoredStream, policy: Policy, tolerance_ms: int) -> tuple[list[float], list[float], list[int]]:

@@ -72,13 +72,24 @@ class StreamSet:
     all_audio: np.ndarray
 
     @classmethod
-    def open(cls, folder: Path, split: str) -> "StreamSet":
+    def open(cls, folder: Path, split: str, frontend: str | None = None) -> "StreamSet":
         """Open what featurize wrote.
 
+        Args:
+            folder, split: as given to `write`.
+            frontend: fingerprint of the front-end that the features must be of; None to take any.
+
         Raises:
-            UserError: a file is missing or broken; the message names it.
+            UserError: a file is missing or broken, or the features are of another front-end; the message names it.
         """
-        index = read_json(folder / f"{split}.json")
+        path = folder / f"{split}.json"
+        index = read_json(path)
+        try:
+            streams, made_by = [_stream(row) for row in index["streams"]], str(index["frontend"])
+        except (KeyError, TypeError) as failure:
+            raise UserError(f"{path} does not list streams ({failure}); run `dvc repro featurize`") from failure
+        if frontend not in (None, made_by):
+            raise UserError(f"{path} is of front-end {made_by}, but {frontend} is wanted; run `dvc repro featurize`")
         arrays = []
         for kind in ("features", "audio"):
             path = folder / f"{split}.{kind}.npy"
@@ -86,7 +97,7 @@ class StreamSet:
                 arrays.append(np.load(path, mmap_mode="r"))
             except (OSError, ValueError) as failure:
                 raise UserError(f"cannot read {path}: {failure}; run `dvc repro featurize`") from failure
-        return cls([_stream(row) for row in index["streams"]], index["frontend"], arrays[0], arrays[1])
+        return cls(streams, made_by, arrays[0], arrays[1])
 
     def features(self, stream: Stream) -> np.ndarray:
         """Return a stream's `(frames, mels)` float16 log-mel features."""

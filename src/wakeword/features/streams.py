@@ -15,6 +15,7 @@ from wakeword.audio.noise import generated, rms
 from wakeword.audio.rooms import reverberate, simulated_rir
 from wakeword.corpus.manifest import SAMPLE_RATE, Clip
 from wakeword.corpus.shards import Corpus
+from wakeword.corpus.splits import judged_by
 from wakeword.errors import UserError
 from wakeword.features.config import AugmentConfig, Condition, Mix, StreamsConfig
 from wakeword.features.frontend import HOP, FrontendConfig, log_mel
@@ -167,6 +168,7 @@ def plan_training(config: StreamsConfig, clips: Sequence[Clip], seed: int) -> li
 def plan_judged(config: StreamsConfig, split: str, clips: Sequence[Clip], seed: int) -> list[StreamPlan]:
     """Plan the dev or test streams: keywords at natural spacing amid other sound, under each condition in turn.
 
+    Synthetic clips are left out where there are recordings (see `judged_by`).
     Every keyword that is used occurs once under each condition. Whether it is used, when there are more than
     `keywords_per_hour` allows, depends on its content hash alone.
 
@@ -176,6 +178,7 @@ def plan_judged(config: StreamsConfig, split: str, clips: Sequence[Clip], seed: 
         clips: that split, every label.
         seed: decides everything else.
     """
+    clips = judged_by(clips)
     hours = config.dev_hours if split == "dev" else config.test_hours
     seconds = hours * 3600 / len(config.conditions)
     count = max(1, round(seconds / _JUDGED_STREAM_S))
@@ -221,7 +224,10 @@ def _lay(
     config: StreamsConfig,
     rng: np.random.Generator,
 ) -> list[Placement]:
-    """Spread the keywords over the stream, one at a random point of each equal share of it, and fill the rest."""
+    """Spread the keywords over the stream, one at a random point of each equal share of it, and fill the rest.
+
+    Between two keywords lies another clip, or where there is no more room, time enough for a late detection.
+    """
     after = int(_AFTER_KEYWORD_S * SAMPLE_RATE)
     longest_gap = int(config.gap_s[1] * SAMPLE_RATE)
     share = samples / max(1, len(keywords))
@@ -237,13 +243,14 @@ def _lay(
     while at < samples:
         left = sum(needed[placed:])
         clip = others.deal()
-        if placed < len(keywords) and (at >= due[placed] or at + clip.samples + longest_gap + left > samples):
+        after_keyword = bool(placements) and placements[-1].clip.origin.label == "positive"
+        last_chance = at + clip.samples + longest_gap + left > samples
+        if placed < len(keywords) and (last_chance or (at >= due[placed] and not after_keyword)):
             clip = keywords[placed]
             placed += 1
+            at += after if after_keyword else 0
         placements.append(Placement(clip, at, level + rng.uniform(-3.0, 3.0)))
         at += clip.samples + _gap(config, rng)
-        if clip.origin.label == "positive":
-            at = max(at, placements[-1].at + clip.samples + after - longest_gap)
     return placements
 
 

@@ -67,9 +67,12 @@ def load(path: Path) -> TrainedModel:
         raise UserError(f"cannot read {path}: {failure}; train again (`dvc repro train`)") from failure
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise UserError(f"{path} is no model of this version; train again (`dvc repro train`)")
-    frontend = FrontendConfig(**content["frontend"])
-    weights = content["weights"]
-    cmvn = Cmvn(weights["mean"].numpy(), weights["std"].numpy(), 0, frontend.fingerprint)
-    network = Network(ModelConfig(**content["model"]), cmvn, frontend.floor, len(content["phrases"]))
-    network.load_state_dict(weights)
-    return TrainedModel(network.eval(), frontend, content["phrases"], content["language"], content["fingerprints"])
+    try:
+        frontend = FrontendConfig(**content["frontend"])
+        weights = content["weights"]
+        cmvn = Cmvn(weights["mean"].numpy(), weights["std"].numpy(), 0, frontend.fingerprint)
+        network = Network(ModelConfig(**content["model"]), cmvn, frontend.floor, len(content["phrases"]))
+        network.load_state_dict(weights)
+        return TrainedModel(network.eval(), frontend, content["phrases"], content["language"], content["fingerprints"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as failure:
+        raise UserError(f"{path} does not hold what a model needs ({failure}); train again") from failure

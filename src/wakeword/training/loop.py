@@ -2,6 +2,7 @@
 
 import io
 import math
+import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,8 +86,7 @@ def train(
     best: dict[str, Any] = {"epoch": 0, "state": None}
 
     latest = checkpoints / "latest.pt"
-    if latest.exists():
-        saved = torch.load(latest, map_location=objective.device, weights_only=True)
+    if saved := _load(latest, objective.device):
         network.load_state_dict(saved["network"])
         ema.network.load_state_dict(saved["ema"])
         ema.updates = saved["ema_updates"]
@@ -155,6 +155,17 @@ def forget(checkpoints: Path) -> None:
 
 def _rank(row: dict[str, float]) -> tuple[float, float]:
     return row["mean_recall"], -row["frr"]
+
+
+def _load(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """Return a checkpoint, or None where there is none or only a damaged one, which is said."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as failure:
+        log.warning(f"cannot read the checkpoint {path} ({failure}); training starts afresh")
+        return None
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:
