@@ -1,5 +1,6 @@
 """Writing outs so that they are whole or absent, and the same bytes every time."""
 
+import contextlib
 import hashlib
 import json
 import math
@@ -21,7 +22,9 @@ def _clear(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        # Below a file there is nothing to clear either; writing there will say what is wrong.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
 
 
 @contextmanager

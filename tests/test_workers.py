@@ -1,0 +1,71 @@
+"""Results in order whatever the number of workers; a crash or a hang costs one item; nothing outlives the map."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import psutil
+import pytest
+
+from wakeword.workers import Crash, count, ordered_map
+
+
+def square_slowly(value: int) -> int:
+    time.sleep(0.02 * (value % 3))
+    return value * value
+
+
+def misbehave(value: int) -> int:
+    if value == 3:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if value == 5:
+        time.sleep(600)
+    if value == 7:
+        raise ValueError("seven")
+    return value
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_results_come_in_the_order_of_the_items(workers: int) -> None:
+    assert list(ordered_map(square_slowly, range(20), workers)) == [value * value for value in range(20)]
+
+
+def test_items_are_drawn_only_a_little_ahead() -> None:
+    drawn = 0
+
+    def items() -> Iterator[int]:
+        nonlocal drawn
+        for value in range(1000):
+            drawn += 1
+            yield value
+
+    with closing(ordered_map(square_slowly, items(), 2)) as results:
+        assert next(results) == 0
+        assert drawn < 50
+
+
+def test_a_crash_costs_one_item() -> None:
+    results = list(ordered_map(misbehave, [1, 3, 4, 3, 6], 2))
+    assert [r if isinstance(r, int) else r.item for r in results] == [1, 3, 4, 3, 6]
+    assert all(isinstance(results[index], Crash) and "SIGSEGV" in results[index].reason for index in (1, 3))
+
+
+def test_a_hang_costs_one_item() -> None:
+    results = list(ordered_map(misbehave, [5, 1, 2], 1, timeout_s=3.0))
+    assert isinstance(results[0], Crash) and "no result after 3 s" in results[0].reason
+    assert results[1:] == [1, 2]
+
+
+def test_an_exception_is_raised_here_and_no_process_is_left() -> None:
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(ValueError, match="seven"):
+        list(ordered_map(misbehave, [1, 7, 2], 2))
+    after = set(psutil.Process().children(recursive=True)) - before
+    assert not [child for child in after if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+def test_the_number_of_workers_is_what_was_asked_for_or_one_a_core() -> None:
+    assert count(3) == 3
+    assert count(None) == len(os.sched_getaffinity(0))
