@@ -60,6 +60,7 @@ def accuracy() -> str:
                         rate(at["fah"], at["fah_interval"], False),
                         f"{at['distinct_keywords'] if pooled else at['keywords']}",
                         f"{at['hours']:.2f}",
+                        f"{at['distinct_hours']:.2f}" if pooled else "",
                     ]
                 )
     head = [
@@ -71,6 +72,7 @@ def accuracy() -> str:
         "FAH there",
         "keywords",
         "hours",
+        "distinct",
     ]
     return table(head, rows) + "\n\n" + "\n".join(f"- {note}." for note in sorted(notes))
 
@@ -84,7 +86,10 @@ def training_data() -> str:
         export, train, featurize = (read(folder / f"{stage}.json") for stage in ("export", "train", "featurize"))
         ingest, evaluate = read(folder / "ingest.json"), read(folder / "evaluate.json")
         labels = ingest["label"]
-        eer = ", ".join(f"{100 * figures['clips']['eer']:.1f} %" for figures in evaluate.values())
+        eer = ", ".join(
+            f"{100 * clips['eer']:.1f} % ({clips['positives']} and {clips['negatives']})"
+            for clips in (figures["clips"] for figures in evaluate.values())
+        )
         rows.append(
             [
                 f"`{name}`",
@@ -102,7 +107,7 @@ def training_data() -> str:
         "training stream (h)",
         "parameters",
         "fp32 / int8 (kB)",
-        "clip EER",
+        "clip EER (phrase and other clips)",
         "wall (s)",
         "peak memory (GiB)",
         "cores",
