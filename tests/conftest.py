@@ -1,6 +1,11 @@
 """Settings of all tests."""
 
 import os
+import signal
 
 # Small tensors are slower on many threads; set before anything loads an OpenMP library.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell without job control starts background jobs with Ctrl-C ignored, and the stages under test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
