@@ -53,8 +53,9 @@ def test_a_crash_costs_one_item() -> None:
 
 
 def test_a_hang_costs_one_item() -> None:
-    results = list(ordered_map(misbehave, [5, 1, 2], 1, timeout_s=3.0))
-    assert isinstance(results[0], Crash) and "no result after 3 s" in results[0].reason
+    # Starting a worker counts too, which on a busy machine takes seconds.
+    results = list(ordered_map(misbehave, [5, 1, 2], 1, timeout_s=15.0))
+    assert isinstance(results[0], Crash) and "no result after 15 s" in results[0].reason
     assert results[1:] == [1, 2]
 
 
