@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from wakeword import workers
-from wakeword.audio.synthesis import speak
-from wakeword.corpus.config import SplitConfig
 from wakeword.corpus.manifest import Clip, Origin, read_manifest, write_manifest
-from wakeword.corpus.splitting import split
-from wakeword.corpus.synthesis_config import SynthesisConfig
-from wakeword.corpus.typed_phrase import utterances
 from wakeword.detection.policy import Policy, PolicyState, detect
 from wakeword.evaluation.metrics import Keyword, ScoredStream, det_curve
+from wakeword.sources.synthesis import speak
+from wakeword.sources.synthesis_config import SynthesisConfig
+from wakeword.sources.typed_phrase import utterances
+from wakeword.splitting.config import SplitConfig
+from wakeword.splitting.deal import split
 
 RESULT = Path(__file__).resolve().parent / "results" / "speed.json"
 FRAME_SHIFT_MS = 20

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from wakeword import log
+from wakeword.base import log
+from wakeword.base.stage import main
 from wakeword.features import cmvn
 from wakeword.features.store import StreamSet
-from wakeword.stage import main
 
 FEATURES, OUT = Path("data/npy"), Path("data/cmvn.json")
 

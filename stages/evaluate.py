@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from wakeword import log, workers
+from wakeword import workers
+from wakeword.base import log
+from wakeword.base.errors import UserError
+from wakeword.base.files import replacing_folder, write_json
+from wakeword.base.params import Phrases, Section, load
+from wakeword.base.stage import main
 from wakeword.corpus.manifest import SAMPLE_RATE, Clip
 from wakeword.corpus.shards import Corpus
 from wakeword.corpus.splits import judged_by, read_splits
 from wakeword.detection.policy import Policy, detect, smooth
-from wakeword.errors import UserError
 from wakeword.evaluation import operating_point
 from wakeword.evaluation.config import EvaluateConfig
 from wakeword.evaluation.intervals import Interval, proportion
@@ -33,11 +37,8 @@ from wakeword.evaluation.plots import DetLine, DetPoint, plot_det, plot_latency,
 from wakeword.evaluation.scoring import score_audio
 from wakeword.export.graph import build
 from wakeword.features.store import Stream, StreamSet
-from wakeword.files import replacing_folder, write_json
 from wakeword.models.checkpoint import load as load_model
-from wakeword.params import Phrases, Section, load
 from wakeword.runtime_config import RuntimeConfig
-from wakeword.stage import main
 
 MODEL, FEATURES, CORPUS, SPLIT = (
     Path("models/best_model.pt"),

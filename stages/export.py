@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from wakeword import log, workers
+from wakeword import workers
+from wakeword.base import log
+from wakeword.base.errors import UserError
+from wakeword.base.files import read_json, replacing_folder, write_bytes, write_json
+from wakeword.base.params import Section, Seed, load
+from wakeword.base.stage import main
 from wakeword.corpus.manifest import SAMPLE_RATE
 from wakeword.corpus.shards import Corpus
 from wakeword.corpus.splits import read_splits
-from wakeword.errors import UserError
 from wakeword.evaluation import operating_point
 from wakeword.evaluation.config import EvaluateConfig
 from wakeword.evaluation.judging import report_policy
@@ -28,14 +32,11 @@ from wakeword.export.model_card import Card, licence_line, render
 from wakeword.export.parity import Counts, Recording, check_cost, check_counts, check_size, compare, cpu_cost
 from wakeword.export.quantization import quantize
 from wakeword.features.store import StreamSet
-from wakeword.files import read_json, replacing_folder, write_bytes, write_json
 from wakeword.models.checkpoint import TrainedModel
 from wakeword.models.checkpoint import load as load_model
 from wakeword.models.network import parameter_count
-from wakeword.params import Section, Seed, load
 from wakeword.runtime.scorer import Scorer
 from wakeword.runtime_config import RuntimeConfig
-from wakeword.stage import main
 
 MODEL, OPERATING_POINT = Path("models/best_model.pt"), Path("models/operating_point.json")
 FEATURES, CORPUS, SPLIT = Path("data/npy"), Path("data/corpus"), Path("data/splits")

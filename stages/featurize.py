@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from wakeword import log, workers
+from wakeword import workers
+from wakeword.base import log
+from wakeword.base.errors import UserError
+from wakeword.base.files import replacing_folder, write_json
+from wakeword.base.params import Phrases, Section, Seed, load
+from wakeword.base.stage import main
 from wakeword.corpus.shards import Corpus
 from wakeword.corpus.splits import SPLITS, SplitName, read_splits
-from wakeword.errors import UserError
-from wakeword.features.config import StreamsConfig
 from wakeword.features.frontend import FrontendConfig
 from wakeword.features.store import StreamSet, write
-from wakeword.features.streams import plan_judged, plan_training, render_features, tasks
-from wakeword.files import replacing_folder, write_json
-from wakeword.params import Phrases, Section, Seed, load
 from wakeword.runtime_config import RuntimeConfig
-from wakeword.stage import main
+from wakeword.streams.assembly import plan_judged, plan_training, render_features, tasks
+from wakeword.streams.config import StreamsConfig
 
 CORPUS, SPLIT, OUT, REPORT = Path("data/corpus"), Path("data/splits"), Path("data/npy"), Path("data/reports/featurize")
 TRAIN_AUDIO_S = 600.0  # kept for the calibration of the quantized model; dev and test are kept whole

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import torch
 
-from wakeword import log
+from wakeword.base import log
+from wakeword.base.files import replacing_folder, write_json
+from wakeword.base.params import Phrases, Section, Seed, load
+from wakeword.base.stage import main
 from wakeword.features import cmvn
 from wakeword.features.frontend import FrontendConfig
 from wakeword.features.store import StreamSet
-from wakeword.files import replacing_folder, write_json
 from wakeword.models.config import ModelConfig
 from wakeword.models.network import Network
-from wakeword.params import Phrases, Section, Seed, load
 from wakeword.runtime_config import RuntimeConfig
-from wakeword.stage import main
 from wakeword.training import devices, lr_range_test
 from wakeword.training.config import FindLrConfig, TrainConfig
 from wakeword.training.objective import Objective

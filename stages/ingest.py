@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from wakeword import workers
-from wakeword.corpus.config import IngestConfig
-from wakeword.corpus.ingest import ingest
-from wakeword.params import Language, Phrases, Section, Seed, load
+from wakeword.base.params import Language, Phrases, Section, Seed, load
+from wakeword.base.stage import main
 from wakeword.runtime_config import RuntimeConfig
-from wakeword.stage import main
+from wakeword.sources.config import IngestConfig
+from wakeword.sources.ingest import ingest
 
 
 class Params(Section):

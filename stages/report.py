@@ -7,10 +7,10 @@ that git tracks would switch the run-cache off for its stage. This cheap step co
 import shutil
 from pathlib import Path
 
-from wakeword import log
-from wakeword.errors import UserError
-from wakeword.files import replacing_folder
-from wakeword.stage import main
+from wakeword.base import log
+from wakeword.base.errors import UserError
+from wakeword.base.files import replacing_folder
+from wakeword.base.stage import main
 
 REPORTS, METRICS, PLOTS = Path("data/reports"), Path("metrics"), Path("plots")
 STAGES = ("ingest", "split", "featurize", "find-lr", "train", "evaluate", "export")

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from wakeword.corpus.config import SplitConfig
+from wakeword.base.params import Phrases, Section, Seed, load
+from wakeword.base.stage import main
 from wakeword.corpus.shards import Corpus
-from wakeword.corpus.splitting import split
-from wakeword.params import Phrases, Section, Seed, load
-from wakeword.stage import main
+from wakeword.splitting.config import SplitConfig
+from wakeword.splitting.deal import split
 
 
 class Params(Section):

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import torch
 
-from wakeword import log
-from wakeword.errors import UserError
+from wakeword.base import log
+from wakeword.base.errors import UserError
+from wakeword.base.files import fingerprint, hash_files, read_json, replacing_folder, write_json
+from wakeword.base.params import Language, Phrases, Section, Seed, load
+from wakeword.base.stage import main
 from wakeword.evaluation.config import EvaluateConfig
 from wakeword.evaluation.judging import judge_streams
 from wakeword.features import cmvn
 from wakeword.features.frontend import FrontendConfig
 from wakeword.features.store import StreamSet
-from wakeword.files import fingerprint, hash_files, read_json, replacing_folder, write_json
 from wakeword.models.checkpoint import TrainedModel, save
 from wakeword.models.config import ModelConfig
 from wakeword.models.network import Network, parameter_count, score_stream
-from wakeword.params import Language, Phrases, Section, Seed, load
 from wakeword.runtime_config import RuntimeConfig
-from wakeword.stage import main
 from wakeword.training import devices, loop
 from wakeword.training.config import TrainConfig
 from wakeword.training.objective import Objective

@@ -10,15 +10,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from wakeword.corpus.config import IngestConfig, SplitConfig
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
+from wakeword.base.params import PARAMS_FILE, SECTIONS, Language, Phrases, Section, Seed, load
 from wakeword.evaluation.config import EvaluateConfig
 from wakeword.export.config import ExportConfig
-from wakeword.features.config import StreamsConfig
 from wakeword.features.frontend import FrontendConfig
 from wakeword.models.config import ModelConfig
-from wakeword.params import PARAMS_FILE, SECTIONS, Language, Phrases, Section, Seed, load
 from wakeword.runtime_config import RuntimeConfig
+from wakeword.sources.config import IngestConfig
+from wakeword.splitting.config import SplitConfig
+from wakeword.streams.config import StreamsConfig
 from wakeword.training.config import FindLrConfig, TrainConfig
 
 SCHEMA_FILE = Path("params.schema.json")

@@ -1,6 +1,6 @@
 """Keep the code deps of `dvc.yaml` exactly what each stage's script imports: `python tools/stage_deps.py [--write]`.
 
-Without `--write` it prints the differences and exits 1 if there are any.
+A package that a stage imports whole is one dep, its folder: DVC reads each dep's entry anew at every command. Without `--write` it prints the differences and exits 1 if there are any.
 """
 
 import argparse
@@ -35,7 +35,17 @@ def imported(script: Path) -> list[str]:
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
         sys.exit(f"cannot import {script}:\n{result.stderr}")
-    return sorted({*json.loads(result.stdout.splitlines()[-1]), script.as_posix()})
+    return sorted({*folded(json.loads(result.stdout.splitlines()[-1])), script.as_posix()})
+
+
+def folded(files: list[str]) -> set[str]:
+    """Return the files, with every package below `src/wakeword` that is there whole replaced by its folder."""
+    kept = set(files)
+    for package in {Path(file).parent for file in files} - {Path("src/wakeword")}:
+        whole = {path.relative_to(ROOT).as_posix() for path in (ROOT / package).glob("*.py")}
+        if whole <= kept:
+            kept = kept - whole | {package.as_posix()}
+    return kept
 
 
 def script_of(command: str) -> Path:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from wakeword.params import Section
+from wakeword.base.params import Section
 
 
 class RuntimeConfig(Section):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.corpus.clips import clip
+from wakeword.base.errors import UserError
 from wakeword.corpus.manifest import Recording, content_hash
 from wakeword.corpus.shards import SHARD_SAMPLES, Corpus, ShardWriter
-from wakeword.errors import UserError
 
 
 def recording(number: int, samples: int) -> Recording:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from wakeword.base.errors import UserError
 from wakeword.detection.policy import Policy
-from wakeword.errors import UserError
 from wakeword.evaluation.config import EvaluateConfig, Votes
 from wakeword.evaluation.metrics import Keyword, ScoredStream, measure
 from wakeword.evaluation.operating_point import OperatingPoint, choose, read, write

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.export.networks import noise, trained
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 from wakeword.export import parity
 from wakeword.export.config import Budget, ExportConfig
 from wakeword.export.graph import build

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from tests.export.networks import noise, trained
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 from wakeword.export.graph import build
 from wakeword.export.quantization import quantize
 from wakeword.models.config import DsTcnConfig

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 from wakeword.features import cmvn
 
 

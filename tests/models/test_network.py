@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 from wakeword.features.cmvn import Cmvn
 from wakeword.features.frontend import FrontendConfig, log_mel
 from wakeword.models.checkpoint import TrainedModel, load, save

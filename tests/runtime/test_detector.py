@@ -134,4 +134,4 @@ def test_the_runtime_needs_no_training_package(tmp_path: Path) -> None:
 
 
 def test_the_package_alone_imports_no_runtime() -> None:
-    assert not _imported_after("import wakeword.errors") & {"onnxruntime", "numpy", "wakeword.runtime"}
+    assert not _imported_after("import wakeword.base.errors") & {"onnxruntime", "numpy", "wakeword.runtime"}

@@ -12,17 +12,16 @@ from stages import export
 
 from tests.export.networks import POLICY, SMALL, noise, trained, trained_scores
 from tests.stages.running import run, write_params
-from wakeword.corpus.manifest import SAMPLE_RATE, Origin, Recording
+from wakeword.base.errors import UserError
+from wakeword.base.files import write_json
+from wakeword.corpus.manifest import SAMPLE_RATE, Origin, Recording, tally
 from wakeword.corpus.shards import ShardWriter
 from wakeword.corpus.splits import write_splits
-from wakeword.corpus.tally import tally
-from wakeword.errors import UserError
 from wakeword.evaluation import operating_point
 from wakeword.evaluation.judging import report_policy
 from wakeword.evaluation.operating_point import OperatingPoint
 from wakeword.features.frontend import log_mel
 from wakeword.features.store import Segment, Stream, StreamSet, write
-from wakeword.files import write_json
 from wakeword.models import checkpoint
 from wakeword.runtime.cli import main as command_line
 from wakeword.runtime.detector import Detector

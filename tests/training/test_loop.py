@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 from wakeword.features.store import StreamSet
 from wakeword.models.network import Network, score_stream
 from wakeword.training import loop

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 from wakeword.models.network import Network
 from wakeword.training import lr_range_test
 from wakeword.training.config import FindLrConfig, OptimizerConfig

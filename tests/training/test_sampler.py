@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import BATCHES, LOSS
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 from wakeword.features.store import StreamSet
 from wakeword.models.network import Network
 from wakeword.training.config import BatchConfig

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 
 SAMPLE_RATE = 16_000
 
@@ -128,3 +129,14 @@ def _clip(row: dict[str, object]) -> Clip:
     if not isinstance(origin, dict) or row.keys() != _CLIP_FIELDS - {"origin"}:
         raise ValueError("a line does not hold the fields of a clip")
     return Clip(origin=Origin(**origin), **row)  # type: ignore[arg-type]
+
+
+def tally(clips: Iterable[Clip]) -> dict[str, Any]:
+    """Return how many clips, hours and groups there are, and how many of the clips are synthetic."""
+    kept = list(clips)
+    return {
+        "clips": len(kept),
+        "hours": sum(clip.samples for clip in kept) / SAMPLE_RATE / 3600,
+        "groups": len({clip.origin.group for clip in kept}),
+        "synthetic_clips": sum(clip.synthetic for clip in kept),
+    }

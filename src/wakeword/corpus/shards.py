@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from wakeword.base.errors import UserError
+from wakeword.base.npy import ArrayWriter
 from wakeword.corpus.manifest import Clip, Recording, content_hash, read_manifest, write_manifest
-from wakeword.errors import UserError
-from wakeword.npy import ArrayWriter
 
 MANIFEST = "manifest.jsonl"
 SHARD_SAMPLES = 127_999_936

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from wakeword import files
+from wakeword.base import files
+from wakeword.base.errors import UserError
 from wakeword.corpus.manifest import Clip
-from wakeword.errors import UserError
 
 SplitName = Literal["train", "dev", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)

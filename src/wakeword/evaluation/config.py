@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from wakeword.params import Section
+from wakeword.base.params import Section
 
 Rate = Annotated[float, Field(gt=0, le=1000)]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from wakeword import files
+from wakeword.base import files
+from wakeword.base.errors import UserError
 from wakeword.detection.policy import Policy
-from wakeword.errors import UserError
 from wakeword.evaluation.config import EvaluateConfig
 from wakeword.evaluation.metrics import DetCurve, Keyword, det_curve, frr_at_fah, mean_recall, measure, support
 

@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from wakeword import workers
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 from wakeword.runtime.scorer import Scorer
 
 

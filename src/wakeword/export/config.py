@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wakeword.params import Section
+from wakeword.base.params import Section
 
 Kilobytes = Annotated[float, Field(gt=0.0, le=100_000.0)]
 

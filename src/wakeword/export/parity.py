@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 from wakeword.export.config import Budget, ExportConfig
 from wakeword.features.frontend import log_mel
 from wakeword.models.checkpoint import TrainedModel

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 from wakeword.export.graph import with_metadata
 
 _BLOCK = 16_000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wakeword.errors import UserError
-from wakeword.files import read_json, write_json
+from wakeword.base.errors import UserError
+from wakeword.base.files import read_json, write_json
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ No statistic of a clip enters its features, so a frame can be computed as soon a
 import numpy as np
 from pydantic import Field, model_validator
 
-from wakeword.files import fingerprint
-from wakeword.params import Section
+from wakeword.base.files import fingerprint
+from wakeword.base.params import Section
 
 SAMPLE_RATE = 16_000
 HOP = 160

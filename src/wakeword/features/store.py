@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
+from wakeword.base.files import read_json, write_json
+from wakeword.base.npy import ArrayWriter
 from wakeword.features.frontend import HOP, SAMPLE_RATE
-from wakeword.files import read_json, write_json
-from wakeword.npy import ArrayWriter
 
 
 @dataclass(frozen=True, slots=True)

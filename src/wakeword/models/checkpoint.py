@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
+from wakeword.base.files import write_bytes
 from wakeword.features.cmvn import Cmvn
 from wakeword.features.frontend import FrontendConfig
-from wakeword.files import write_bytes
 from wakeword.models.config import ModelConfig
 from wakeword.models.network import Network
 

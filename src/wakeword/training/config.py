@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from wakeword.params import Section
+from wakeword.base.params import Section
 
 
 class SpecAugmentConfig(Section):

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 
 
 def choose(requested: Literal["auto", "cpu", "cuda"]) -> torch.device:

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from wakeword import log
-from wakeword.errors import UserError
-from wakeword.files import write_bytes
+from wakeword.base import log
+from wakeword.base.errors import UserError
+from wakeword.base.files import write_bytes
 from wakeword.models.network import Network
 from wakeword.training.config import TrainConfig
 from wakeword.training.ema import Ema

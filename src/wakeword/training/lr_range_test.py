@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from wakeword import log
-from wakeword.errors import UserError
+from wakeword.base import log
+from wakeword.base.errors import UserError
 from wakeword.models.network import Network
 from wakeword.training.config import FindLrConfig, OptimizerConfig
 from wakeword.training.objective import Objective, optimizer

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wakeword.errors import UserError
+from wakeword.base.errors import UserError
 from wakeword.features.frontend import FRAME_MS
 from wakeword.features.store import Stream, StreamSet
 from wakeword.training.config import BatchConfig, LossConfig

@@ -1,1 +1,0 @@
-"""Sound as samples: decoding, synthesis, rooms, noise, and finding where somebody speaks."""

@@ -1,0 +1,100 @@
+"""Reading `params.yaml` strictly: each stage names the sections it needs and the models that describe them."""
+
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from wakeword.base.errors import UserError
+
+PARAMS_FILE = Path("params.yaml")
+
+# Only names, so that a misspelt section is an error in every stage while no stage depends on another's knobs.
+SECTIONS = (
+    "phrases",
+    "language",
+    "seed",
+    "ingest",
+    "split",
+    "features",
+    "streams",
+    "model",
+    "find_lr",
+    "train",
+    "evaluate",
+    "export",
+    "runtime",
+)
+
+
+class Section(BaseModel):
+    """Base of every section of `params.yaml`: unknown keys, wrong types and NaN are errors; instances are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _unique(phrases: list[str]) -> list[str]:
+    folded = [phrase.casefold() for phrase in phrases]
+    for phrase in phrases:
+        if folded.count(phrase.casefold()) > 1:
+            raise ValueError(f"the phrase '{phrase}' stands there twice; keep one")
+    return phrases
+
+
+# Sections that are no mapping, for the stages that read them.
+Text = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$")]
+Phrases = Annotated[list[Text], Field(min_length=1), AfterValidator(_unique)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def load(schema: type[S], path: Path = PARAMS_FILE) -> S:
+    """Read the sections of `params.yaml` that `schema` has as fields, and no others.
+
+    Args:
+        schema: a model whose fields are top-level sections of the file.
+        path: the parameters file.
+
+    Raises:
+        UserError: the file is missing or no YAML, has a section that does not exist, or a key or value that
+            `schema` refuses. Every offending key is named with its full path.
+    """
+    document = read(path)
+    known = set(SECTIONS)
+    for name in document:
+        if name not in known:
+            raise UserError(f"{path}: unknown section '{name}'; the sections are {', '.join(SECTIONS)}")
+    wanted = {name: document[name] for name in schema.model_fields if name in document}
+    try:
+        return schema.model_validate(wanted)
+    except ValidationError as failure:
+        raise UserError(_explain(path, failure)) from None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the file as a dictionary of sections, unchecked beyond being YAML."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run from the project's root, or restore it with git") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:
+        raise UserError(f"cannot read {path}: {failure}") from failure
+    if not isinstance(document, dict):
+        raise UserError(f"{path} must hold sections (`name: ...`), not {type(document).__name__}")
+    return document
+
+
+def _explain(path: Path, failure: ValidationError) -> str:
+    lines = []
+    for problem in failure.errors(include_url=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{path}: unknown key '{key}'; remove it or correct its spelling")
+        elif problem["type"] == "missing":
+            lines.append(f"{path}: '{key}' is missing; add it")
+        else:
+            lines.append(f"{path}: '{key}' is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)

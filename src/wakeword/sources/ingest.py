@@ -1,0 +1,166 @@
+"""Making the corpus: every source found, decoded or spoken, checked, freed of duplicates, written and reported."""
+
+import shutil
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from wakeword.base import files, log
+from wakeword.base.errors import UserError
+from wakeword.corpus.manifest import SAMPLE_RATE, Origin, Recording, Rejection, content_hash
+from wakeword.corpus.shards import ShardWriter
+from wakeword.sources import health
+from wakeword.sources.config import IngestConfig
+from wakeword.sources.folder import AudioFile, Found, LongRecording, decode_file, find, pieces
+from wakeword.sources.synthesis import Utterance, speak
+from wakeword.sources.typed_phrase import utterances
+from wakeword.workers import Crash, ordered_map
+
+SHORTEST_POSITIVE_S = 0.2
+SHORTEST_S = 0.1
+SILENT_DBFS = -60.0
+
+
+def ingest(
+    config: IngestConfig,
+    phrases: list[str],
+    language: str,
+    seed: int,
+    workers: int,
+    corpus: Path,
+    report: Path,
+) -> None:
+    """Gather all sources into the folder `corpus`, then write what was found into the folder `report`.
+
+    Args:
+        config: the section `ingest`.
+        phrases: the wake phrases.
+        language: their language, for synthesis.
+        seed: of the random choices of synthesis.
+        workers: number of processes that decode and speak; changes no byte of the result.
+        corpus: written as `wakeword.corpus.shards.Corpus` reads it.
+        report: gets metrics.json and health.png.
+
+    Raises:
+        UserError: a source is not as configured, two labels claim the same audio, or a phrase has no positive clip.
+            Neither folder is touched then.
+    """
+    found = find(config, phrases)
+    _say_what_was_found(found, config)
+    spoken = utterances(config.synthesis, phrases, language, seed, workers) if config.synthesis else []
+    with files.replacing_folder(corpus) as temporary:
+        scratch = temporary / "scratch"
+        scratch.mkdir()
+        collection = _Collection(temporary, found)
+        items: list[AudioFile | Utterance] = [*found.files, *spoken]
+        with (
+            collection.writer,
+            closing(ordered_map(partial(_prepare, scratch=scratch), items, workers)) as prepared,
+        ):
+            for result in log.progress(prepared, len(items), "files and utterances"):
+                collection.add(result)
+            shutil.rmtree(scratch)
+            collection.check(phrases, config)
+    summary = collection.summary
+    health.write(report, summary, phrases)
+    for warning in summary.all_warnings(phrases):
+        log.warning(warning)
+    log.info("corpus written", clips=len(summary.clips), hours=round(sum(c.seconds for c in summary.clips) / 3600, 2))
+
+
+def _prepare(item: AudioFile | Utterance, scratch: Path) -> Recording | LongRecording | Rejection:
+    return speak(item) if isinstance(item, Utterance) else decode_file(item, scratch)
+
+
+def _say_what_was_found(found: Found, config: IngestConfig) -> None:
+    counts: dict[str, int] = {}
+    for file in found.files:
+        counts[file.origin.label] = counts.get(file.origin.label, 0) + 1
+    if counts:
+        log.info(f"found files below {config.root}", **counts)
+    elif config.folders:
+        log.info(f"found no files below {config.root}; only synthesized speech is used")
+
+
+class _Collection:
+    """Takes results in order and keeps those fit to be clips."""
+
+    def __init__(self, folder: Path, found: Found) -> None:
+        self.writer = ShardWriter(folder)
+        self.summary = health.Summary(rejected=list(found.rejections), warnings=list(found.warnings))
+        self._first: dict[str, tuple[Origin, str]] = {}
+        self._conflicts: list[str] = []
+
+    def add(self, result: Recording | LongRecording | Rejection | Crash[AudioFile | Utterance]) -> None:
+        match result:
+            case Rejection():
+                self.summary.rejected.append(result)
+            case Crash(item=item, reason=reason):
+                path = item.description if isinstance(item, Utterance) else item.origin.path
+                self.summary.rejected.append(Rejection(path, f"decoding failed: {reason}"))
+            case Recording():
+                if unfit := _unfit(result):
+                    self.summary.rejected.append(Rejection(result.origin.path, unfit))
+                else:
+                    self._keep(result, result.origin.path)
+            case LongRecording():
+                self._add_pieces(result)
+                result.scratch.unlink()
+
+    def _add_pieces(self, long: LongRecording) -> None:
+        silent = total = 0
+        for start, piece in pieces(long):
+            total += 1
+            if _unfit(piece):
+                silent += 1
+            else:
+                self._keep(piece, f"{long.origin.path} from {start:.1f} s")
+        if silent:
+            share = "it is" if silent == total else f"{silent} of its {total} pieces are"
+            self.summary.rejected.append(Rejection(long.origin.path, f"{share} digital silence"))
+
+    def _keep(self, recording: Recording, name: str) -> None:
+        identity = content_hash(recording.pcm)
+        origin = recording.origin
+        if identity not in self._first:
+            self._first[identity] = origin, name
+            self.summary.add(self.writer.add(recording, identity), recording.pcm)
+            return
+        first, first_name = self._first[identity]
+        says, first_says = (f"{o.label} {o.phrase or ''}".strip() for o in (origin, first))
+        # Two texts may sound the same to a synthesizer; of two recordings with two labels, one is wrong.
+        if says != first_says and not (origin.synthesis and first.synthesis):
+            self._conflicts.append(f"{first_name} ({first_says}) and {name} ({says})")
+        self.summary.duplicates.append((name, first_name))
+
+    def check(self, phrases: list[str], config: IngestConfig) -> None:
+        """Raise UserError where no corpus can be made of what was kept."""
+        self.summary.say_rejected()
+        if self._conflicts:
+            shown = "; ".join(self._conflicts[:10]) + ("; and more" if len(self._conflicts) > 10 else "")
+            raise UserError(f"the same audio stands under two labels: {shown}. Remove the wrong one of each pair")
+        for phrase in phrases:
+            if not any(clip.origin.phrase == phrase for clip in self.summary.clips):
+                refused = len(self.summary.rejected)
+                told = f" ({refused} files or utterances were rejected, see above)" if refused else ""
+                raise UserError(
+                    f"there is no positive clip of '{phrase}'{told}; put recordings of it into "
+                    f"{config.root}/positive/, name a folder with `label: positive` in ingest.folders, "
+                    "or let ingest.synthesis speak it"
+                )
+
+
+def _unfit(recording: Recording) -> str | None:
+    """Return why a recording can't be a clip, or None."""
+    pcm, positive = recording.pcm, recording.origin.label == "positive"
+    if recording.origin.label == "rir":
+        return None
+    shortest = SHORTEST_POSITIVE_S if positive else SHORTEST_S
+    if len(pcm) < shortest * SAMPLE_RATE:
+        return f"only {len(pcm) / SAMPLE_RATE:.3f} s long; a {recording.origin.label} clip has at least {shortest:g} s"
+    peak = health.peak(pcm)
+    if peak == 0:
+        return "it is digital silence"
+    if positive and health.decibels(peak) < SILENT_DBFS:
+        return f"silent: its peak is {health.decibels(peak):.0f} dBFS, a positive needs {SILENT_DBFS:.0f}"
+    return None

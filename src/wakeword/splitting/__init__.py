@@ -1,0 +1,1 @@
+"""Who goes to train, who to dev, who to test."""

@@ -1,0 +1,62 @@
+"""Every offence in params.yaml is named with its full path."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from wakeword.base.errors import UserError
+from wakeword.base.params import Phrases, Section, Seed, load
+
+
+class Inner(Section):
+    rate: float = Field(1.0, gt=0.0)
+
+
+class Schema(Section):
+    phrases: Phrases
+    seed: Seed
+    train: Inner = Inner()
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "params.yaml").write_text(text)
+    return tmp_path / "params.yaml"
+
+
+def test_only_the_sections_of_the_schema_are_looked_at(tmp_path: Path) -> None:
+    found = load(Schema, written(tmp_path, "phrases: [hey]\nseed: 1\nevaluate: {nonsense: 1}\n"))
+    assert (found.phrases, found.seed, found.train.rate) == (["hey"], 1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("phrases: [a]\nseed: 1\ntrian: {}", "unknown section 'trian'; the sections are phrases"),
+        ("phrases: [a]\nseed: 1\ntrain: {rtae: 1.0}", "unknown key 'train.rtae'; remove it or correct"),
+        ("phrases: [a]\nseed: 1\ntrain: {rate: -1.0}", "'train.rate' is -1.0"),
+        ("phrases: [a]\nseed: 1\ntrain: {rate: '1.0'}", "'train.rate' is '1.0'"),
+        ("phrases: [a]\nseed: 1\ntrain: {rate: .nan}", "'train.rate' is nan"),
+        ("phrases: []\nseed: 1", "'phrases' is []"),
+        ("phrases: [a, A]\nseed: 1", "stands there twice"),
+        ("phrases: ['  ']\nseed: 1", "'phrases.0' is '  '"),
+        ("phrases: [a]", "'seed' is missing; add it"),
+        ("- a list", "must hold sections"),
+        ("phrases: [a\nseed: 1", "cannot read"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(UserError) as raised:
+        load(Schema, written(tmp_path, text))
+    assert told in str(raised.value) and "params.yaml" in str(raised.value)
+
+
+def test_all_offences_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as raised:
+        load(Schema, written(tmp_path, "phrases: []\nseed: -1\ntrain: {rtae: 1.0}"))
+    assert len(str(raised.value).splitlines()) == 3
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml is missing"):
+        load(Schema, tmp_path / "params.yaml")

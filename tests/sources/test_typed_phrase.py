@@ -1,0 +1,282 @@
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import wordfreq
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from wakeword.base.errors import UserError
+from wakeword.sources import typed_phrase
+from wakeword.sources.synthesis import Utterance, phonemes, variants
+from wakeword.sources.synthesis_config import NegativeKinds, SynthesisConfig
+from wakeword.sources.typed_phrase import (
+    NOT_HUMAN,
+    Vocabulary,
+    edit_distances,
+    phrase_parts,
+    similar_texts,
+    utterances,
+)
+
+PHRASES = ["snowboy", "night light"]
+ACCENTS = ["en-us", "en-gb"]
+CONFIG = SynthesisConfig(positives=130, negatives=300, voices=ACCENTS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_words() -> Iterator[None]:
+    """The tests need no 20 000 words, which take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typed_phrase, "_VOCABULARY", 4_000)
+        yield
+
+
+@pytest.fixture(scope="module")
+def spoken(fewer_words: None) -> list[Utterance]:
+    return utterances(CONFIG, PHRASES, "en", 7)
+
+
+@pytest.fixture(scope="module")
+def negatives(spoken: list[Utterance]) -> list[Utterance]:
+    return [utterance for utterance in spoken if utterance.label != "positive"]
+
+
+def of(said: list[Utterance], phrase: str | None) -> list[Utterance]:
+    return [utterance for utterance in said if utterance.phrase == phrase]
+
+
+def test_counts_and_labels(spoken: list[Utterance]) -> None:
+    for phrase in PHRASES:
+        said = of(spoken, phrase)
+        assert len(said) == CONFIG.positives
+        assert {(u.text, u.label, u.kind) for u in said} == {(phrase, "positive", "phrase")}
+    kinds = {"sentence": "negative", "similar": "hard_negative", "part": "hard_negative"}
+    assert len(of(spoken, None)) == CONFIG.negatives
+    assert all(u.label == kinds[u.kind] for u in of(spoken, None))
+
+
+def test_parameters_stay_in_their_ranges_and_fill_them(spoken: list[Utterance]) -> None:
+    for name in ("rate_wpm", "pitch", "pitch_range"):
+        low, high = getattr(CONFIG, name)
+        values = np.array([getattr(utterance, name) for utterance in spoken])
+        assert low <= values.min() <= low + 5
+        assert high - 5 <= values.max() <= high
+    assert {utterance.voice for utterance in spoken} == set(ACCENTS)
+
+
+def test_the_same_seed_says_the_same_and_another_something_else(spoken: list[Utterance]) -> None:
+    small = CONFIG.model_copy(update={"positives": 20, "negatives": 20})
+    first, other = utterances(small, PHRASES, "en", 7), utterances(small, PHRASES, "en", 8)
+    # smaller counts are the beginning of larger ones
+    for phrase in [*PHRASES, None]:
+        assert of(first, phrase) == of(spoken, phrase)[:20]
+    assert sum(one == two for one, two in zip(first, other, strict=True)) < 3
+
+
+def test_another_phrase_leaves_the_positives_of_the_first(spoken: list[Utterance]) -> None:
+    alone = CONFIG.model_copy(update={"negatives": 0})
+    assert utterances(alone, PHRASES[1:], "en", 7) == of(spoken, PHRASES[1])
+
+
+def test_shares_of_kinds_hold_from_the_start(negatives: list[Utterance]) -> None:
+    for number in (20, 100, 300):
+        kinds = Counter(utterance.kind for utterance in negatives[:number])
+        for kind, share in (("sentence", 0.6), ("similar", 0.2), ("part", 0.2)):
+            assert abs(kinds[kind] - share * number) <= 2
+
+
+def test_every_speaker_says_both(spoken: list[Utterance], negatives: list[Utterance]) -> None:
+    human = set(variants()) - set(NOT_HUMAN)
+    for said in (of(spoken, PHRASES[0]), of(spoken, PHRASES[1]), negatives):
+        turns = Counter(utterance.variant for utterance in said)
+        assert set(turns) == human
+        assert max(turns.values()) - min(turns.values()) <= 1
+
+
+def test_excluded_variants_exist() -> None:
+    assert set(NOT_HUMAN) < set(variants())
+    assert len(set(variants()) - set(NOT_HUMAN)) >= 50
+
+
+def test_no_negative_holds_a_phrase(negatives: list[Utterance]) -> None:
+    texts = [utterance.text for utterance in negatives]
+    for phrase in PHRASES:
+        assert not [text for text in texts if phrase in text]
+        forms = [f" {' '.join(phonemes([phrase], voice)[0])} " for voice in ACCENTS]
+        for voice in ACCENTS:
+            for text, said in zip(texts, phonemes(texts, voice), strict=True):
+                assert not any(form in f" {' '.join(said)} " for form in forms), text
+
+
+def test_homophones_of_the_phrase_are_not_similar() -> None:
+    """And a kind without a share does not occur."""
+    kinds = NegativeKinds(sentence=0.0, similar=1.0, part=0.0)
+    config = CONFIG.model_copy(update={"positives": 0, "negatives": 400, "kinds": kinds})
+    said = utterances(config, ["night light"], "en", 0)
+    texts = {utterance.text for utterance in said}
+    assert {utterance.kind for utterance in said} == {"similar"}
+    assert "knight light" not in texts
+    assert any(text.endswith(" light") for text in texts)
+    assert any(text.startswith("night ") for text in texts)
+
+
+def test_sentences_are_usual_words(negatives: list[Utterance]) -> None:
+    sentences = [utterance.text.split() for utterance in negatives if utterance.kind == "sentence"]
+    assert {len(words) for words in sentences} == set(range(3, 10))
+    drawn = [word for words in sentences for word in words]
+    ranks = {word: rank for rank, word in enumerate(wordfreq.top_n_list("en", 4_000))}
+    assert set(drawn) <= set(ranks)
+    assert np.median([ranks[word] for word in drawn]) < 1_000
+
+
+def phonemes_or_die(requests: list[tuple[str, str]]) -> list[tuple[str, ...]]:
+    if any(text == "die" for _, text in requests):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return [tuple(text) for _, text in requests]
+
+
+def test_a_crash_costs_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_phrase, "_phonemes_of", phonemes_or_die)
+    spoken = typed_phrase._Spoken(["en-us"], 1)
+    spoken.learn(["one", "die"])
+    assert spoken.say("one") == ("o", "n", "e")
+    assert spoken.say("die") == ()
+
+
+WORDS = {
+    "snow": ("s", "n", "oʊ"),
+    "know": ("n", "oʊ"),
+    "boy": ("b", "ɔɪ"),
+    "toy": ("t", "ɔɪ"),
+    "show": ("ʃ", "oʊ"),
+    "elephant": ("ɛ", "l", "ə", "f", "ə", "n", "t"),
+    "snowboys": ("s", "n", "oʊ", "b", "ɔɪ", "z"),
+    "smart": ("s", "m", "ɑɹ", "t"),
+    "start": ("s", "t", "ɑɹ", "t"),
+    "mirror": ("m", "ɪ", "ɹ", "ɚ"),
+    "art": ("ɑɹ", "t"),
+}
+VOCABULARY = Vocabulary(list(WORDS), np.full(len(WORDS), 1 / len(WORDS)), list(WORDS.values()))
+SOUNDS = WORDS | {"snowboy": ("s", "n", "oʊ", "b", "ɔɪ"), "smart mirror": (*WORDS["smart"], *WORDS["mirror"])}
+
+
+def test_similar_texts_of_one_word_by_hand() -> None:
+    found = similar_texts("snowboy", VOCABULARY, SOUNDS.__getitem__)
+    assert found[:2] == ["know boy", "snow toy"] or set(found[:3]) == {"know boy", "snow toy", "snowboys"}
+    assert {"know toy", "show boy", "snow"} <= set(found)  # 2 phonemes away
+    assert "snow boy" not in found  # 0 away: it is the phrase
+    assert not any("elephant" in text for text in found)
+
+
+def test_similar_texts_of_two_words_by_hand() -> None:
+    found = similar_texts("smart mirror", VOCABULARY, SOUNDS.__getitem__)
+    assert found[0] == "start mirror"
+    assert "art mirror" in found
+    assert "smart mirror" not in found
+
+
+def test_parts_of_one_word() -> None:
+    parts = phrase_parts("snowboy", VOCABULARY, SOUNDS.__getitem__)
+    assert parts == ["snow", "know", "boy", "snowb", "owboy"]
+
+
+def test_parts_of_two_words() -> None:
+    parts = phrase_parts("smart mirror", VOCABULARY, SOUNDS.__getitem__)
+    assert {"smart", "mirror", "mirror smart", "art"} <= set(parts)
+    assert "smart mirror" not in parts
+
+
+def reference(one: list[int], other: list[int]) -> int:
+    """Levenshtein's recursion, as it is defined."""
+    if not one or not other:
+        return len(one) + len(other)
+    return min(
+        reference(one[1:], other[1:]) + (one[0] != other[0]),
+        reference(one[1:], other) + 1,
+        reference(one, other[1:]) + 1,
+    )
+
+
+@given(
+    st.lists(st.integers(0, 3), max_size=4), st.lists(st.lists(st.integers(0, 3), max_size=4), min_size=1, max_size=4)
+)
+def test_edit_distances_are_levenshtein(target: list[int], rows: list[list[int]]) -> None:
+    table = np.full((len(rows), 4), -1)
+    for filled, row in zip(table, rows, strict=True):
+        filled[: len(row)] = row
+    lengths = np.array([len(row) for row in rows])
+    assert edit_distances(target, table, lengths).tolist() == [reference(target, row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("phrase", "language", "complaint"),
+    [
+        ("☃☃", "en", "'phrases' holds '☃☃'.*no letters"),
+        ("?!", "en", "no letters"),
+        ("привет", "en", "'п' is Cyrillic; set 'language'"),
+        ("hey\tyou", "en", "control characters"),
+        ("雪", "ja", "would name its characters"),
+        ("hello", "xx", "'language' is 'xx', which espeak-ng does not know; it knows af, "),
+        ("saluton", "eo", "no list of words for 'language: eo'.*'ingest.synthesis.negatives' to 0"),
+    ],
+)
+def test_what_cannot_be_said_is_explained(phrase: str, language: str, complaint: str) -> None:
+    config = SynthesisConfig(positives=2, negatives=30, voices=["en-us"] if language == "en" else None)
+    with pytest.raises(UserError, match=complaint):
+        utterances(config, [phrase], language, 0)
+
+
+def test_a_phrase_that_other_speech_holds_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_phrase, "_ATTEMPTS", (range(1),))
+    config = SynthesisConfig(positives=2, negatives=60, voices=["en-us"])
+    with pytest.raises(UserError, match=r"so short that other speech holds it too, as '.*' does.*than 'a'"):
+        utterances(config, ["a"], "en", 0)
+
+
+@pytest.mark.parametrize(
+    ("update", "complaint"),
+    [
+        ({"voices": ["en-mars"]}, "'ingest.synthesis.voices' names 'en-mars'; for 'en' there are en-gb, en-us"),
+        ({"variants": ["f3", "F3"]}, "'ingest.synthesis.variants' names 'F3'; there are .*f3"),
+    ],
+)
+def test_unknown_voices_are_explained(update: dict[str, list[str]], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        utterances(CONFIG.model_copy(update=update), ["snowboy"], "en", 0)
+
+
+def test_a_language_without_a_list_of_words_still_has_positives() -> None:
+    said = utterances(SynthesisConfig(positives=3, negatives=0), ["saluton"], "eo", 0)
+    assert [(utterance.text, utterance.voice) for utterance in said] == [("saluton", "eo")] * 3
+
+
+def test_other_languages_speak_their_own_words() -> None:
+    said = utterances(SynthesisConfig(positives=1, negatives=10), ["你好小爱"], "zh", 0)
+    assert {utterance.voice for utterance in said} == {"cmn"}
+    sentences = [utterance.text for utterance in said if utterance.kind == "sentence"]
+    assert all("\u4e00" <= letter <= "\u9fff" for text in sentences for letter in text.replace(" ", ""))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"positives": -1},
+        {"positives": 0, "negatives": 0},
+        {"rate_wpm": [170, 95]},
+        {"rate_wpm": [60, 95]},
+        {"pitch": [50]},
+        {"pitch": [0, 100]},
+        {"voices": []},
+        {"kinds": {"sentence": 0.5, "similar": 0.2, "part": 0.2}},
+        {"kinds": {"sentence": 1.2, "similar": -0.2, "part": 0.0}},
+        {"speed": 3},
+    ],
+)
+def test_config_refuses(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        SynthesisConfig.model_validate(wrong)

@@ -1,0 +1,155 @@
+"""Streams: what is annotated is what is heard, keywords are complete, and the same seed gives the same bytes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wakeword import workers
+from wakeword.base.errors import UserError
+from wakeword.corpus.manifest import Clip, Label, Origin, Recording
+from wakeword.corpus.shards import Corpus, ShardWriter
+from wakeword.features.frontend import FrontendConfig, log_mel
+from wakeword.features.store import StreamSet, write
+from wakeword.streams.assembly import (
+    Background,
+    Placement,
+    StreamPlan,
+    describe,
+    plan_judged,
+    plan_training,
+    render,
+    render_features,
+    tasks,
+)
+from wakeword.streams.config import Condition, StreamsConfig
+from wakeword.streams.noise import rms
+
+RATE = 16_000
+FRONTEND = FrontendConfig()
+CONFIG = StreamsConfig(train_hours=0.1, dev_hours=0.1, test_hours=0.1)
+
+
+def recording(
+    label: Label, number: int, seconds: float, phrase: str | None = None, synthetic: bool = False
+) -> Recording:
+    rng = np.random.default_rng(number)
+    pcm = (rng.standard_normal(int(seconds * RATE)) * 2000).astype(np.int16)
+    kind = "phrase" if phrase else label
+    details: dict[str, str | int | float] | None = {"engine": "test"} if synthetic else None
+    origin = Origin(label, phrase, None, kind, f"g{number}", True, "test", "CC0", "en", f"{number}.wav", details)
+    return Recording(origin, pcm, RATE, (int(0.1 * len(pcm)), int(0.9 * len(pcm))))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("corpus")
+    with ShardWriter(folder) as writer:
+        for number in range(8):
+            writer.add(recording("positive", number, 1.0, "hey", synthetic=number % 2 == 0))
+        for number in range(8, 20):
+            writer.add(recording("negative", number, 2.0))
+        writer.add(recording("noise", 30, 5.0))
+        impulse = recording("rir", 31, 0.2)
+        impulse.pcm[:] = 0
+        impulse.pcm[[5, 1000]] = (30_000, 10_000)
+        writer.add(impulse)
+    return Corpus.open(folder)
+
+
+def clip_of(corpus: Corpus, label: str) -> Clip:
+    return next(clip for clip in corpus.clips if clip.origin.label == label)
+
+
+def test_a_placed_clip_is_heard_where_the_index_says_and_nowhere_else(corpus: Corpus) -> None:
+    keyword = clip_of(corpus, "positive")
+    plan = StreamPlan("s", "clean", 5 * RATE, (Placement(keyword, 2 * RATE, -20.0),), None, None, 0.0, (1,))
+    sound = render(plan, corpus)
+    stream = describe(plan, ["hey"])
+    assert not sound[: 2 * RATE].any() and not sound[3 * RATE :].any()
+    segment = stream.segments[0]
+    assert (segment.start_s, segment.end_s, segment.phrase) == pytest.approx((2.1, 2.9, 0))
+    spoken = sound[int(segment.start_s * RATE) : int(segment.end_s * RATE)] / 32768
+    assert 20 * np.log10(rms(spoken)) == pytest.approx(-20.0, abs=0.1)
+
+
+def test_background_lies_at_the_asked_for_level(corpus: Corpus) -> None:
+    for background in (
+        Background((clip_of(corpus, "noise"),), (), -40.0),
+        Background((), (clip_of(corpus, "negative"),), -40.0),
+    ):
+        plan = StreamPlan("s", "x", 20 * RATE, (), None, background, 0.0, (3,))
+        assert 20 * np.log10(rms(render(plan, corpus) / 32768)) == pytest.approx(-40.0, abs=0.5)
+
+
+def test_judged_streams_hold_every_keyword_once_a_condition_whole_and_apart(corpus: Corpus) -> None:
+    plans = plan_judged(CONFIG, "dev", corpus.clips, seed=5)
+    # There are recordings of the phrase, so its synthetic clips are not judged by.
+    keywords = [clip.id for clip in corpus.clips if clip.origin.phrase and not clip.synthetic]
+    for condition in CONFIG.conditions:
+        streams = [describe(plan, ["hey"]) for plan in plans if plan.condition == condition.name]
+        heard = [segment for stream in streams for segment in stream.segments if segment.phrase == 0]
+        allowed = int(CONFIG.keywords_per_hour * CONFIG.dev_hours / 3)
+        assert sorted(segment.clip for segment in heard) == sorted(sorted(keywords)[:allowed])
+        for stream in streams:
+            for segment in stream.segments:
+                if segment.phrase == 0:
+                    assert segment.end_s + 0.5 < stream.seconds
+                    others = [s for s in stream.segments if s is not segment]
+                    assert all(s.end_s < segment.start_s or s.start_s > segment.end_s for s in others)
+
+
+def test_training_streams_are_as_long_as_asked_and_mix_real_and_synthetic(corpus: Corpus) -> None:
+    plans = plan_training(CONFIG, corpus.clips, seed=5)
+    assert sum(plan.samples for plan in plans) == pytest.approx(CONFIG.train_hours * 3600 * RATE)
+    segments = [segment for plan in plans for segment in describe(plan, ["hey"]).segments]
+    keywords = [segment for segment in segments if segment.phrase == 0]
+    assert 0.15 < len(keywords) / len(segments) < 0.45
+    assert 0.3 < np.mean([segment.synthetic for segment in keywords]) < 0.7
+
+
+def test_the_same_seed_gives_the_same_bytes_for_one_and_two_workers(corpus: Corpus, tmp_path: Path) -> None:
+    plans = plan_training(CONFIG, corpus.clips, seed=5)[:3]
+    written = []
+    for count in (1, 2):
+        results = workers.ordered_map(render_features, tasks(plans, corpus.folder, FRONTEND, ["hey"]), count)
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        write(folder, "train", results, FRONTEND.fingerprint, FRONTEND.mels, np.inf)  # type: ignore[arg-type]
+        written.append([path.read_bytes() for path in sorted(folder.iterdir())])
+    assert len(written[0]) == 3 and written[0] == written[1]
+
+
+def test_the_store_gives_back_each_streams_own_rows(corpus: Corpus, tmp_path: Path) -> None:
+    plans = plan_judged(CONFIG, "test", corpus.clips, seed=1)[:3]
+    rendered = [render_features(task) for task in tasks(plans, corpus.folder, FRONTEND, ["hey"])]
+    write(tmp_path, "test", rendered, FRONTEND.fingerprint, FRONTEND.mels, audio_s=rendered[0][0].seconds)
+    stored = StreamSet.open(tmp_path, "test")
+    for stream, (_, features, pcm) in zip(stored.streams, rendered, strict=True):
+        assert np.allclose(stored.features(stream), features, atol=0.01)
+        assert np.allclose(features, log_mel(pcm, FRONTEND))
+    assert np.array_equal(stored.audio(stored.streams[0]), rendered[0][2])
+    with pytest.raises(ValueError, match="was not kept"):
+        stored.audio(stored.streams[1])
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"dev\.json is missing"):
+        StreamSet.open(tmp_path, "dev")
+
+
+def test_reverberation_keeps_the_direct_sound_in_its_place(corpus: Corpus) -> None:
+    config = StreamsConfig(dev_hours=0.02, conditions=[Condition(name="room", reverb=True)])
+    plan = plan_judged(config, "dev", corpus.clips, seed=2)[0]
+    dry = render(StreamPlan(plan.name, "dry", plan.samples, plan.placements, None, None, 0.0, plan.seed), corpus)
+    wet = render(plan, corpus).astype(float)
+    delay = 995  # between the two pulses of the impulse response
+    expected = dry.astype(float)
+    expected[delay:] += expected[:-delay] / 3
+    assert np.abs(wet - expected).max() < 3
+
+
+def test_a_corpus_without_other_sound_is_refused(corpus: Corpus) -> None:
+    keywords = [clip for clip in corpus.clips if clip.origin.phrase]
+    with pytest.raises(UserError, match="add negative recordings"):
+        plan_training(CONFIG, keywords, seed=1)
