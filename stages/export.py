@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from wakeword import workers
 from wakeword.base import log
@@ -66,7 +65,6 @@ class Inputs:
 
 
 def run() -> None:
-    torch.set_num_threads(1)  # faster on clips of seconds, and the report can't depend on the number of cores
     params = load(Params)
     inputs = read_inputs()
     report: dict[str, Any] = {

@@ -3,8 +3,6 @@
 import csv
 from pathlib import Path
 
-import torch
-
 from wakeword.base import log
 from wakeword.base.files import replacing_folder, write_json
 from wakeword.base.params import Phrases, Section, Seed, load
@@ -38,8 +36,7 @@ def run() -> None:
     params = load(Params)
     train, seed = params.train, params.seed
     device = devices.choose(params.runtime.device)
-    devices.make_repeatable(train.threads)
-    torch.manual_seed(seed)
+    devices.make_repeatable(train.threads, seed)
     streams = StreamSet.open(FEATURES, "train", params.features.fingerprint)
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)

@@ -4,8 +4,6 @@ import csv
 import sys
 from pathlib import Path
 
-import torch
-
 from wakeword.base import log
 from wakeword.base.errors import UserError
 from wakeword.base.files import fingerprint, hash_files, read_json, replacing_folder, write_json
@@ -45,8 +43,7 @@ def run() -> None:
     params = load(Params)
     config, seed = params.train, params.seed
     device = devices.choose(params.runtime.device)
-    devices.make_repeatable(config.threads)
-    torch.manual_seed(seed)
+    devices.make_repeatable(config.threads, seed)
 
     train, dev = (StreamSet.open(FEATURES, split, params.features.fingerprint) for split in ("train", "dev"))
     statistics = cmvn.load(CMVN, params.features.fingerprint)
@@ -66,7 +63,7 @@ def run() -> None:
     log.info("training", parameters=parameter_count(network), lr=f"{lr:.3g}", device=device.type)
 
     def judge(candidate: Network) -> dict[str, float]:
-        scores = [score_stream(candidate, torch.tensor(dev.features(stream))).numpy() for stream in dev.streams]
+        scores = [score_stream(candidate, dev.features(stream)).numpy() for stream in dev.streams]
         return judge_streams(dev.streams, scores, params.evaluate)
 
     checkpoints = CHECKPOINTS / fingerprint([fingerprints, source_fingerprint(), device.type])

@@ -1,6 +1,8 @@
 """Keep the code deps of `dvc.yaml` exactly what each stage's script imports: `python tools/stage_deps.py [--write]`.
 
-A package that a stage imports whole is one dep, its folder: DVC reads each dep's entry anew at every command. Without `--write` it prints the differences and exits 1 if there are any.
+A package that a stage imports whole is one dep, its folder, because every dep costs
+DVC time even when there is nothing to do.
+Without `--write` it prints the differences and exits 1 if there are any.
 """
 
 import argparse

@@ -56,7 +56,7 @@ def trained(
 
 def trained_scores(model: TrainedModel, pcm: np.ndarray) -> np.ndarray:
     """Return what training's own code scores, `(frames, phrases)`."""
-    return score_stream(model.network, torch.from_numpy(log_mel(pcm, model.frontend))).numpy()
+    return score_stream(model.network, log_mel(pcm, model.frontend)).numpy()
 
 
 def with_policy(model: TrainedModel, policy: Policy = POLICY) -> bytes:

@@ -2,6 +2,8 @@
 
 import ast
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +88,24 @@ def test_only_stages_that_need_torch_import_it() -> None:
     for stage in ("ingest", "split", "featurize", "compute_cmvn", "report"):
         command = [sys.executable, "-c", probe, f"stages/{stage}.py"]
         assert subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "src"}, check=False).returncode == 0, stage
+
+
+@pytest.mark.parametrize("stage", ["train", "find_lr", "evaluate", "export"])
+def test_control_c_while_torch_is_being_imported_is_answered_without_a_traceback(stage: str, tmp_path: Path) -> None:
+    # A torch that takes long to import, as the real one does, and says when that has begun.
+    (tmp_path / "torch.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    script = subprocess.Popen(
+        [sys.executable, f"stages/{stage}.py"],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{tmp_path}{os.pathsep}src"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert script.stdout is not None and script.stdout.readline() == "importing\n"
+    script.send_signal(signal.SIGINT)
+    _, said = script.communicate(timeout=30)
+    assert script.returncode == 130 and "interrupted" in said and "Traceback" not in said
 
 
 def test_each_stage_depends_on_exactly_the_code_that_it_imports() -> None:

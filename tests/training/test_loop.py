@@ -49,7 +49,7 @@ def test_it_learns_and_keeps_the_judged_average(
     assert not torch.equal(kept["body.head.weight"], network.state_dict()["body.head.weight"])
     # It tells rising tones from falling ones.
     stream = streams.streams[0]
-    scores = score_stream(trained.network, torch.tensor(streams.features(stream)))[:, 0]
+    scores = score_stream(trained.network, streams.features(stream))[:, 0]
     peaks = {True: [], False: []}
     for segment in stream.segments:
         window = scores[int(segment.start_s * 50) : int((segment.end_s + 0.3) * 50)]

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -56,12 +57,12 @@ def parameter_count(network: Network) -> int:
 
 
 @torch.inference_mode()
-def score_stream(network: Network, features: Tensor, block: int = 30_000) -> Tensor:
+def score_stream(network: Network, features: np.ndarray, block: int = 30_000) -> Tensor:
     """Score a long stream that silence precedes, in blocks, so that memory does not grow with its length.
 
     Args:
         network: in evaluation mode.
-        features: `(time, mels)` log-mel frames of the stream, on the CPU, any float type.
+        features: `(time, mels)` log-mel frames of the stream, any float type; may be memory-mapped.
         block: frames scored at once.
 
     Returns:
@@ -72,7 +73,7 @@ def score_stream(network: Network, features: Tensor, block: int = 30_000) -> Ten
     length = len(features) - len(features) % network.stride
     scores = []
     for first in range(0, length, block):
-        part = features[first : min(first + block, length)].to(device, torch.float32)
+        part = torch.from_numpy(np.array(features[first : min(first + block, length)], dtype=np.float32)).to(device)
         logits, state = network.stream(part[None], state)
         scores.append(torch.sigmoid(logits[0]).cpu())
     return torch.cat(scores) if scores else torch.zeros(0, network.phrases)

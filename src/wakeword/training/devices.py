@@ -20,8 +20,9 @@ def choose(requested: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device("cuda" if requested != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def make_repeatable(threads: int) -> None:
+def make_repeatable(threads: int, seed: int) -> None:
     """Let the same seed give the same bytes: a fixed number of threads, and only deterministic kernels."""
+    torch.manual_seed(seed)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
