@@ -177,12 +177,14 @@ def test_what_is_missing_is_said_in_a_line(
         assert out == "" and reason in err and len(err.splitlines()) == 1
 
 
-def test_a_missing_library_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize("error", ["OSError('PortAudio library not found')", "Exception('no sound system')"])
+def test_a_library_that_does_not_work_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, error: str
 ) -> None:
-    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')\n")
+    (tmp_path / "sounddevice.py").write_text(f"raise {error}\n")
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("sounddevice", "wakeword.runtime.microphone"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     assert main(["listen"]) == 1
-    assert "PortAudio library not found; install PortAudio" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert error.split("'")[1] + "; check PortAudio" in err and len(err.splitlines()) == 1

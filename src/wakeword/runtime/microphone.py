@@ -11,8 +11,10 @@ from wakeword.runtime.resample import SAMPLE_RATE, Resampler, to_mono
 
 try:
     import sounddevice
-except OSError as failure:  # the package is there, the library that it wraps is not
-    raise OSError(f"{failure}; install PortAudio (on Debian and Ubuntu the package libportaudio2)") from failure
+except ModuleNotFoundError:
+    raise
+except Exception as failure:  # the package is there; the library that it wraps is not, or finds no sound system
+    raise OSError(f"{failure}; check PortAudio (on Debian and Ubuntu the package libportaudio2)") from failure
 
 _CHUNK_S = 0.08
 
