@@ -2,18 +2,17 @@
 
 Whoever connects is a stranger. Each client has a detector state of its own over models that all share, and bounds on
 what it can make the server hold: a header line, the data after it, a chunk of audio, and the time to send them. Audio
-is taken from a client only as fast as it is heard, so that a flood waits in the client's own socket. Hearing is done in
-threads, a second of audio at a time and one piece of a client's at a time, so that nobody waits long for another.
+is taken from a client only as fast as it is heard, so that a flood waits in the client's own socket. It is heard a
+quarter of a second at a time and by turns, so that nobody waits long for another: that is about a millisecond. Handing
+each chunk to a thread instead was measured to cost 0.1 ms on top of the 0.2 ms that hearing 30 ms costs.
 """
 
 import asyncio
 import itertools
 import json
 import logging
-import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -31,8 +30,8 @@ from wakeword.runtime.detector import Detector
 from wakeword.runtime.pcm import Layout
 from wakeword.runtime.resample import Resampler
 
+_PIECE_S = 0.25
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 _E = TypeVar("_E", bound=Eventable)
 
 
@@ -78,7 +77,6 @@ class Service:
         self.names = _names(detectors)
         self.info = _describe(self.names).event()
         self.clients = 0
-        self.threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="hear")
 
 
 @dataclass(frozen=True)
@@ -282,19 +280,19 @@ class _Client:
         except ValueError as reason:
             raise Refused(str(reason)) from None
         if self._stream is None:
-            self._stream = await self._in_thread(_Stream, self._wanted, layout)
+            self._stream = _Stream(self._wanted, layout)
         if layout != self._stream.layout:
             raise Refused("the audio's rate, width or channels changed; send audio-start before another format")
         if len(chunk.audio) % layout.frame_bytes:
             raise Refused(f"a chunk of {len(chunk.audio)} bytes holds no whole number of samples")
-        second = layout.rate * layout.frame_bytes
-        for first in range(0, len(chunk.audio), second):
-            found = await self._in_thread(self._stream.hear, chunk.audio[first : first + second])
-            await self._tell(found, chunk.timestamp)
+        step = round(_PIECE_S * layout.rate) * layout.frame_bytes
+        for first in range(0, len(chunk.audio), step):
+            await self._tell(self._stream.hear(chunk.audio[first : first + step]), chunk.timestamp)
+            await asyncio.sleep(0)  # the others' turn
 
     async def _stop(self) -> None:
         if self._stream is not None:
-            await self._tell(await self._in_thread(self._stream.finish), None)
+            await self._tell(self._stream.finish(), None)
         if self._stream is None or not self._stream.detected:
             await self._write(NotDetected())
         self._stream = None
@@ -304,9 +302,6 @@ class _Client:
             _log.info("%s: %s", self._peer, name)
             at = timestamp if type(timestamp) is int else round(1000 * time_s)
             await self._write(Detection(name=name, timestamp=at))
-
-    async def _in_thread(self, call: Callable[..., _T], *arguments: Any) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._service.threads, call, *arguments)
 
 
 def _parsed(kind: type[_E], event: Event) -> _E:
@@ -341,7 +336,6 @@ async def serving(service: Service, host: str, port: int) -> AsyncIterator[int]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        service.threads.shutdown()
 
 
 async def _attend(service: Service, client: _Client) -> None:
