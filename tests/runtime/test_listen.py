@@ -97,7 +97,7 @@ class Sounddevice(ModuleType):
             raise PortAudioError("Invalid sample rate")
 
     def InputStream(self, samplerate: int, channels: int, **_: Any) -> "Sounddevice":
-        if not self.works:
+        if not self.works and not len(self.sound):
             raise PortAudioError("Device unavailable")
         assert (samplerate, channels) == (44_100, 2)
         return self
@@ -110,7 +110,7 @@ class Sounddevice(ModuleType):
 
     def read(self, frames: int) -> tuple[np.ndarray, bool]:
         if not len(self.sound):
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt if self.works else PortAudioError("Device unavailable")
         block, self.sound = self.sound[:frames], self.sound[frames:]
         return np.stack([block, block], axis=1), True
 
@@ -163,6 +163,7 @@ def test_what_is_missing_is_said_in_a_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: str
 ) -> None:
     silent, none = Sounddevice(np.zeros(0), works=False), Sounddevice(np.zeros(0), microphones=0)
+    unplugged = Sounddevice(np.zeros(9999), works=False)
     cases = [
         (None, [], "pip install 'wakeword[mic]'"),
         (none, [], "no microphone was found"),
@@ -175,6 +176,8 @@ def test_what_is_missing_is_said_in_a_line(
         assert run(monkeypatch, package, "--model", model, *arguments) == 1
         out, err = capsys.readouterr()
         assert out == "" and reason in err and len(err.splitlines()) == 1
+    assert run(monkeypatch, unplugged, "--model", model) == 1
+    assert "'USB microphone' gave no sound: Device unavailable" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("error", ["OSError('PortAudio library not found')", "Exception('no sound system')"])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from benchmarks.soak import NASTY, resident_mib
+
 from tests.export.networks import POLICY, noise, trained, with_policy
 from wakeword.detection.policy import detect
 from wakeword.runtime.detector import Detection, Detector
