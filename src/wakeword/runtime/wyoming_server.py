@@ -70,6 +70,11 @@ class Service:
     Args:
         detectors: one for each model.
         limits: for each client.
+
+    Attributes:
+        names: what clients call each phrase.
+        info: the event that describes all this.
+        clients: how many are here now.
     """
 
     def __init__(self, detectors: Sequence[Detector], limits: Limits | None = None) -> None:
@@ -208,6 +213,8 @@ class _Client:
         try:
             while (event := await self._next()) is not None:
                 await self._answer(event)
+                # What has already arrived is read without waiting: without this, a flood would keep the others out.
+                await asyncio.sleep(0)
         except Refused as reason:
             _log.warning("%s: %s", self._peer, reason)
             with suppress(OSError, TimeoutError):
@@ -288,7 +295,7 @@ class _Client:
         step = round(_PIECE_S * layout.rate) * layout.frame_bytes
         for first in range(0, len(chunk.audio), step):
             await self._tell(self._stream.hear(chunk.audio[first : first + step]), chunk.timestamp)
-            await asyncio.sleep(0)  # the others' turn
+            await asyncio.sleep(0)
 
     async def _stop(self) -> None:
         if self._stream is not None:
