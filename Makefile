@@ -42,8 +42,8 @@ readme: .venv/installed  ## the README's tables and picture, from metrics and be
 	python -m tools.readme
 
 lock: .venv/installed  ## pin the newest packages that pyproject.toml allows
-	uv pip compile pyproject.toml --extra train --extra dev --universal --python-version 3.11 \
-		--generate-hashes --upgrade --quiet -o requirements/lock.txt
+	uv pip compile pyproject.toml --extra train --extra mic --extra serve --extra dev --universal \
+		--python-version 3.11 --generate-hashes --upgrade --quiet -o requirements/lock.txt
 
 .venv/installed: requirements/lock.txt requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one or set PYTHON=..."; exit 1; }

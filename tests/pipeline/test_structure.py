@@ -3,9 +3,11 @@
 import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,8 @@ ROWS = [
 COMMON = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
 SHIPPED = {"runtime": {"runtime", "detection"}, "detection": {"detection"}}
 BASE_INSTALL = {"numpy", "onnxruntime", "soundfile", "wakeword"}
+# The modules of the runtime that need an extra. The command line alone loads them, when it is asked for what they do.
+EXTRAS = {"microphone": "sounddevice", "wyoming_server": "wyoming"}
 
 
 def imports(path: Path, top_level_only: bool = False) -> set[str]:
@@ -73,7 +77,38 @@ def test_what_ships_needs_the_base_install_alone(package: str) -> None:
     for path in (PACKAGE / package).glob("*.py"):
         for name in imports(path):
             top = name.split(".")[0]
-            assert top in BASE_INSTALL or top in sys.stdlib_module_names, f"{path} imports {top}"
+            allowed = BASE_INSTALL | sys.stdlib_module_names
+            if package == "runtime" and path.stem in EXTRAS:
+                allowed |= {EXTRAS[path.stem]}
+            assert top in allowed, f"{path} imports {top}"
+
+
+def test_nothing_imports_what_needs_an_extra() -> None:
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "stages").glob("*.py")]:
+        for name in imports(path):
+            assert not set(name.split(".")[2:3]) & set(EXTRAS) or not name.startswith("wakeword.runtime."), path
+
+
+def test_the_base_install_alone_runs_all_but_the_extras() -> None:
+    """With every package hidden that `pip install .` does not bring, each command says what it lacks."""
+    probe = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in sys.argv[1].split(","):
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Hidden())
+import wakeword
+from wakeword.runtime import cli
+assert wakeword.Detector and cli.main(["detect", "none.wav", "--model", "none.onnx"]) == 1
+assert cli.main(["listen"]) == cli.main(["serve"]) == 1
+"""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    packages = {re.split(r"[^\w-]", one)[0].replace("-", "_") for names in extras.values() for one in names}
+    command = [sys.executable, "-c", probe, ",".join(packages)]
+    done = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "src"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "wakeword[mic]" in done.stderr and "wakeword[serve]" in done.stderr
 
 
 def test_no_import_of_ours_hides_in_a_function() -> None:

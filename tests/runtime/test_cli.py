@@ -11,6 +11,7 @@ import soxr
 
 import wakeword
 from tests.export.networks import noise, trained, with_policy
+from wakeword.runtime import bench
 from wakeword.runtime.cli import main
 from wakeword.runtime.detector import Detection, Detector
 
@@ -53,6 +54,36 @@ def test_json_holds_the_same(model: Path, capsys: pytest.CaptureFixture[str]) ->
         {"file": "a.wav", "phrase": "phrase 0", "time_s": round(d.time_s, 3), "score": round(d.score, 4)}
         for d in found_in(sound)
     ]
+
+
+def test_several_models_are_told_apart(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("b.onnx").write_bytes(with_policy(trained(seed=1)))
+    sound = noise(5.0, seed=1)
+    soundfile.write("a.wav", sound, 16_000)
+    command = ["detect", "a.wav", "--model", str(model), "--model", "b.onnx"]
+    assert main([*command, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected = [(d.model, round(d.time_s, 3)) for d in Detector([model, "b.onnx"]).process(sound)]
+    assert [(row["model"], row["time_s"]) for row in rows] == expected and {name for name, _ in expected} == {
+        str(model),
+        "b.onnx",
+    }
+    assert main(command) == 0
+    assert [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()] == [name for name, _ in expected]
+
+
+def test_bench_measures_every_chunk_size(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "_SECONDS", 1)
+    monkeypatch.setattr(bench, "_ROUNDS", 1)
+    assert main(["bench", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [int(size) for size in result["cpu_s_per_s"]] == [10, 20, 30, 40, 60, 80, 100, 120, 160]
+    assert all(cost > 0 for cost in result["cpu_s_per_s"].values())
+    assert result["first_score_s"] > 0 and (result["memory_mib"] is None or result["memory_mib"] > 0)
+    lines = bench.table({**result, "memory_mib": None}).splitlines()
+    assert len(lines) == 12 and lines[1].startswith(" 10 ms  ") and lines[-1].endswith("not known here")
 
 
 def test_other_rates_and_channels_are_understood(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,7 +169,7 @@ def test_bad_models_get_one_line(model: Path, capsys: pytest.CaptureFixture[str]
     soundfile.write("a.wav", noise(1.0), 16_000)
     Path("text.onnx").write_text("hello")
     for name, reason in (("none.onnx", "does not exist"), ("text.onnx", "no ONNX file"), ("models", "folder")):
-        for command in (["detect", "a.wav", "--model", name], ["info", name]):
+        for command in (["detect", "a.wav", "--model", name], ["info", name], ["bench", name]):
             assert main(command) == 1
             out, err = capsys.readouterr()
             assert out == "" and len(err.splitlines()) == 1 and name in err and reason in err

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 import wakeword
 from tests.export.networks import POLICY, noise, trained, trained_scores, with_policy
 from wakeword.detection.policy import detect
-from wakeword.export.graph import build
+from wakeword.export.graph import build, with_metadata
 from wakeword.runtime.detector import Detection, Detector
 
 
@@ -105,6 +106,70 @@ def test_a_file_without_a_policy_is_no_detector() -> None:
 def test_phrases_and_info() -> None:
     detector = Detector(content())
     assert detector.phrases == ("phrase 0", "phrase 1") == detector.info.phrases
+
+
+def test_several_models_hear_what_each_hears_alone(tmp_path: Path) -> None:
+    pcm, other = noise(6.0), with_policy(trained(seed=1))
+    path = tmp_path / "other.onnx"
+    path.write_bytes(other)
+    both = Detector([content(), path])
+    assert both.phrases == ("phrase 0", "phrase 1", "phrase 0")
+    alone = {"model 1": Detector(content()), str(path): Detector(other)}
+    assert both.models == {name: detector.info for name, detector in alone.items()}
+    expected = [replace(d, model=name) for name, detector in alone.items() for d in detector.process(pcm)]
+    assert {d.model for d in expected} == set(alone)
+    for _ in range(2):
+        found = [d for start in range(0, len(pcm), 700) for d in both.process(pcm[start : start + 700])]
+        key = lambda d: (d.time_s, d.model, d.phrase)  # noqa: E731
+        assert sorted(found, key=key) == sorted(expected, key=key)
+        assert [d.time_s for d in found] == sorted(d.time_s for d in found)
+        both.reset()
+    scores = np.concatenate([detector.scores(pcm) for detector in alone.values()], axis=1)
+    np.testing.assert_array_equal(both.scores(pcm), scores)
+    with pytest.raises(ValueError, match="2 models"):
+        both.info  # noqa: B018
+
+
+def test_models_that_score_at_other_times_have_no_common_scores() -> None:
+    slow = with_metadata(content(), {"frame_shift_ms": "40"})
+    with pytest.raises(ValueError, match=r"every \[20\.0, 40\.0\] ms"):
+        Detector([content(), slow]).scores(noise(1.0))
+
+
+def test_models_must_be_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(content())
+    with pytest.raises(ValueError, match=r"a\.onnx is given twice"):
+        Detector([path, str(path)])
+    with pytest.raises(ValueError, match="no model is given"):
+        Detector([])
+
+
+def test_the_latest_scores_are_the_highest_of_the_last_chunk() -> None:
+    detector, pcm = Detector([content(), with_policy(trained(seed=1))]), noise(1.0)
+    np.testing.assert_array_equal(detector.latest, [0, 0, 0])
+    scores = detector.scores(pcm)
+    for start in range(0, len(pcm), 3200):
+        detector.process(pcm[start : start + 3200])
+        np.testing.assert_allclose(detector.latest, scores[start // 320 :][:10].max(axis=0), atol=1e-5)
+    latest = detector.latest
+    detector.process(pcm[:10])
+    np.testing.assert_array_equal(detector.latest, latest)
+
+
+def test_streams_in_many_threads_share_a_model_and_nothing_else() -> None:
+    first, sounds = Detector(content()), [noise(4.0, seed=seed) for seed in range(8)]
+    first.process(sounds[0][:9999])
+    first.fresh().process(sounds[1])
+
+    def hear(sound: np.ndarray) -> list[Detection]:
+        detector = first.fresh()
+        return [d for start in range(0, len(sound), 500) for d in detector.process(sound[start : start + 500])]
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(hear, sounds))
+    assert found == [hear(sound) for sound in sounds]
+    assert len({tuple(one) for one in found}) == 8
 
 
 def test_the_package_offers_what_it_says() -> None:

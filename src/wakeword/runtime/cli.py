@@ -1,21 +1,25 @@
-"""The `wakeword` command: find wake phrases in recordings, and say what a model is."""
+"""The `wakeword` command: find wake phrases in recordings or a room, serve them to a house, say what a model is."""
 
 import argparse
+import importlib
 import json
+import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-import numpy as np
-import soundfile
-
+from wakeword.runtime import bench
 from wakeword.runtime.detector import Detection, Detector
-from wakeword.runtime.resample import Resampler
+from wakeword.runtime.listen import listen
+from wakeword.runtime.recordings import read_audio
 from wakeword.runtime.scorer import Scorer
 
 _MODEL = Path("models/wakeword.onnx")
+_EXTRAS = {"microphone": "mic", "wyoming_server": "serve"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (OSError, ValueError) as problem:
         return _complain(problem)
     except KeyboardInterrupt:
@@ -36,71 +44,116 @@ def _parser() -> argparse.ArgumentParser:
     detect.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="audio of any sample rate and channel count"
     )
-    detect.add_argument("--model", type=Path, default=_MODEL, help=f"exported model (default: {_MODEL})")
+    _add_models(detect)
     detect.add_argument("--json", action="store_true", help="print one JSON object a detection")
-    detect.add_argument("--threshold", type=float, help="use this instead of the model's own threshold")
     detect.set_defaults(run=_detect)
+    hear = commands.add_parser("listen", help="listen to a microphone (needs the extra 'mic')")
+    _add_models(hear)
+    hear.add_argument("--device", metavar="NAME|INDEX", help="which microphone (default: the system's)")
+    hear.add_argument("--list-devices", action="store_true", help="list the microphones and exit")
+    hear.add_argument("--json", action="store_true", help="print one JSON object a detection")
+    hear.set_defaults(run=_listen)
+    serve = commands.add_parser("serve", help="be a Wyoming server, for Home Assistant (needs the extra 'serve')")
+    _add_models(serve)
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s, this machine)")
+    serve.add_argument("--port", type=int, default=10400, help="(default: %(default)s)")
+    serve.add_argument("--clients", type=int, default=32, help="most clients at once (default: %(default)s)")
+    serve.add_argument(
+        "--idle-s", type=float, default=300.0, help="hang up on a client silent for so long (default: %(default)g)"
+    )
+    serve.set_defaults(run=_serve)
+    measure = commands.add_parser("bench", help="measure what a model costs on this machine")
+    measure.add_argument("--json", action="store_true", help="print one JSON object")
+    measure.set_defaults(run=_bench)
     info = commands.add_parser("info", help="say what a model is and how good it was measured to be")
-    info.add_argument("model", nargs="?", type=Path, default=_MODEL, metavar="MODEL", help=f"(default: {_MODEL})")
     info.set_defaults(run=_info)
+    for command in (measure, info):
+        command.add_argument(
+            "model", nargs="?", type=Path, default=_MODEL, metavar="MODEL", help="(default: %(default)s)"
+        )
     return parser
 
 
+def _add_models(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model",
+        dest="models",
+        action="append",
+        type=Path,
+        help=f"exported model; give it again for another at once (default: {_MODEL})",
+    )
+    command.add_argument("--threshold", type=float, help="use this instead of the model's own threshold")
+
+
+def _detector(options: argparse.Namespace) -> Detector:
+    return Detector(options.models or [_MODEL], threshold=options.threshold)
+
+
 def _detect(options: argparse.Namespace) -> int:
-    detector = Detector(options.model, threshold=options.threshold)
+    detector = _detector(options)
+    several = len(detector.models) > 1
     failed = False
     for path in options.files:
         try:
-            for found in _detections(detector, path):
-                _print(path, found, as_json=options.json)
+            detector.reset()
+            for chunk in read_audio(path):
+                for found in detector.process(chunk):
+                    print(_told(path, found, several, as_json=options.json), flush=True)
         except BrokenPipeError:
-            # Whoever read our output has gone; Python would complain once more while flushing at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        except (OSError, ValueError, soundfile.LibsndfileError) as problem:
+            raise
+        except (OSError, ValueError) as problem:
             failed = bool(_complain(problem))
     return int(failed)
 
 
-def _print(path: Path, found: Detection, as_json: bool) -> None:
-    if as_json:
-        values = {
-            "file": str(path),
-            "phrase": found.phrase,
-            "time_s": round(found.time_s, 3),
-            "score": round(found.score, 4),
-        }
-        print(json.dumps(values, ensure_ascii=False), flush=True)
-    else:
-        print(f"{path}  {found.time_s:.2f} s  {found.phrase}  {found.score:.3f}", flush=True)
+def _told(path: Path, found: Detection, several: bool, as_json: bool) -> str:
+    if not as_json:
+        line = f"{path}  {found.time_s:.2f} s  {found.phrase}  {found.score:.3f}"
+        return f"{line}  {found.model}" if several else line
+    values: dict[str, Any] = {
+        "file": str(path),
+        "phrase": found.phrase,
+        "time_s": round(found.time_s, 3),
+        "score": round(found.score, 4),
+    }
+    if several:
+        values["model"] = found.model
+    return json.dumps(values, ensure_ascii=False)
 
 
-def _detections(detector: Detector, path: Path) -> Iterator[Detection]:
-    detector.reset()
-    for chunk in read_audio(path):
-        yield from detector.process(chunk)
+def _listen(options: argparse.Namespace) -> int:
+    microphone = _optional("microphone")
+    if options.list_devices:
+        print(microphone.devices())
+        return 0
+    detector = _detector(options)
+    with microphone.opened(options.device) as (name, chunks):
+        listen(detector, name, chunks, as_json=options.json)
+    return 0
 
 
-def read_audio(path: Path) -> Iterator[np.ndarray]:
-    """Yield a recording as 16 kHz mono float32 chunks of about a second; channels are averaged.
+def _serve(options: argparse.Namespace) -> int:
+    server = _optional("wyoming_server")
+    detectors = [Detector(model, threshold=options.threshold) for model in options.models or [_MODEL]]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    limits = server.Limits(clients=options.clients, idle_s=options.idle_s)
+    server.run(server.Service(detectors, limits), options.host, options.port)
+    return 0
 
-    Raises:
-        ValueError: the file is missing, or not audio that libsndfile can read; the message names it.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path} is {'a folder' if path.exists() else 'missing'}; name an audio file")
+
+def _optional(module: str) -> ModuleType:
+    """Import a module of ours whose packages are no part of the base install."""
+    extra = _EXTRAS[module]
     try:
-        with soundfile.SoundFile(path) as file:
-            resampler = Resampler(file.samplerate)
-            for block in file.blocks(blocksize=file.samplerate, dtype="float32", always_2d=True):
-                # A single bad sample must not spread through the filter.
-                finite = np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
-                yield resampler.process(finite.mean(axis=1, dtype=np.float32))
-            yield resampler.finish()
-    except soundfile.LibsndfileError as failure:
-        raise ValueError(f"{path} cannot be read as audio: {failure.error_string}") from failure
-    except ValueError as failure:
-        raise ValueError(f"{path}: {failure}") from failure
+        return importlib.import_module(f"wakeword.runtime.{module}")
+    except ModuleNotFoundError as missing:
+        raise ValueError(f"the package {missing.name} is missing; pip install 'wakeword[{extra}]'") from missing
+
+
+def _bench(options: argparse.Namespace) -> int:
+    result = bench.measure(options.model)
+    print(json.dumps(result, indent=2) if options.json else bench.table(result))
+    return 0
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -37,16 +38,8 @@ class Resampler:
         self._taken = self._given = 0
         if ratio == 1:
             return
-        half = math.ceil(_ZERO_CROSSINGS * max(1.0, rate / SAMPLE_RATE))
-        # One product with this matrix makes a batch of outputs from one stretch of inputs.
-        repeats = math.ceil(_BATCH / self._up)
-        outputs = np.arange(repeats * self._up)
-        base, phase = np.divmod(outputs * self._down, self._up)
-        self._advance = repeats * self._down
-        self._matrix = np.zeros((base[-1] + 2 * half, len(outputs)), dtype=np.float32)
-        for column, filter_ in enumerate(_filters(phase / self._up, half, min(1.0, SAMPLE_RATE / rate))):
-            self._matrix[base[column] : base[column] + 2 * half, column] = filter_
-        self._held = np.zeros(half - 1, dtype=np.float32)
+        self._matrix, self._advance, held = _product(self._up, self._down, rate)
+        self._held = np.zeros(held, dtype=np.float32)
 
     def process(self, samples: np.ndarray) -> np.ndarray:
         """Take the next `(samples,)` float32 and return the output that they complete."""
@@ -74,6 +67,32 @@ class Resampler:
         windows = np.lib.stride_tricks.sliding_window_view(joined, width)[:: self._advance][:batches]
         product: np.ndarray = windows @ self._matrix
         return product.ravel()
+
+
+def to_mono(block: np.ndarray) -> np.ndarray:
+    """Return the mean of the channels of `(samples, channels)` float32, `(samples,)`; clipped at full scale, NaN is 0.
+
+    A single NaN would spread through a resampler's filter.
+    """
+    mean: np.ndarray = np.nan_to_num(np.clip(block, -1.0, 1.0), nan=0.0).mean(axis=1, dtype=np.float32)
+    return mean
+
+
+@lru_cache(maxsize=16)
+def _product(up: int, down: int, rate: int) -> tuple[np.ndarray, int, int]:
+    """Return a matrix that makes a batch of outputs from one stretch of inputs, and two counts of inputs.
+
+    These are from one batch to the next, and of the silence before the first. Streams of one rate share the matrix.
+    """
+    half = math.ceil(_ZERO_CROSSINGS * max(1.0, rate / SAMPLE_RATE))
+    repeats = math.ceil(_BATCH / up)
+    outputs = np.arange(repeats * up)
+    base, phase = np.divmod(outputs * down, up)
+    matrix = np.zeros((base[-1] + 2 * half, len(outputs)), dtype=np.float32)
+    for column, filter_ in enumerate(_filters(phase / up, half, min(1.0, SAMPLE_RATE / rate))):
+        matrix[base[column] : base[column] + 2 * half, column] = filter_
+    matrix.flags.writeable = False
+    return matrix, repeats * down, half - 1
 
 
 def _filters(offsets: np.ndarray, half: int, bandwidth: float) -> np.ndarray:

@@ -1,0 +1,29 @@
+"""Recordings of any sample rate and channel count, as a detector takes them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from wakeword.runtime.resample import Resampler, to_mono
+
+
+def read_audio(path: Path) -> Iterator[np.ndarray]:
+    """Yield a recording as 16 kHz mono float32 chunks of about a second; channels are averaged.
+
+    Raises:
+        ValueError: the file is missing, or not audio that libsndfile can read; the message names it.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is {'a folder' if path.exists() else 'missing'}; name an audio file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            resampler = Resampler(file.samplerate)
+            for block in file.blocks(blocksize=file.samplerate, dtype="float32", always_2d=True):
+                yield resampler.process(to_mono(block))
+            yield resampler.finish()
+    except soundfile.LibsndfileError as failure:
+        raise ValueError(f"{path} cannot be read as audio: {failure.error_string}") from failure
+    except ValueError as failure:
+        raise ValueError(f"{path}: {failure}") from failure
