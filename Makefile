@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
 
-.PHONY: repro test lint format deps schema preset lock noop speed readme
+.PHONY: repro test lint format deps schema preset lock noop speed readme web
 
 repro: .venv/installed  ## run the pipeline: model, metrics, plots
 	python tools/params_schema.py
@@ -40,6 +40,14 @@ speed: .venv/installed  ## how fast the parts are
 
 readme: .venv/installed  ## the README's tables and picture, from metrics and benchmarks
 	python -m tools.readme
+
+web: web/vendor/installed  ## put onnxruntime-web beside the page in web/; needs Node.js and npm
+
+web/vendor/installed: web/package-lock.json
+	cd web && npm ci --ignore-scripts --no-audit --no-fund
+	mkdir -p web/vendor
+	cd web/node_modules/onnxruntime-web && cp dist/ort.wasm.bundle.min.mjs dist/ort-wasm-simd-threaded.wasm ../../vendor
+	@touch $@
 
 lock: .venv/installed  ## pin the newest packages that pyproject.toml allows
 	uv pip compile pyproject.toml --extra train --extra dev --universal --python-version 3.11 \
