@@ -6,6 +6,7 @@ import { openMicrophone } from "./microphone.js";
 import * as view from "./view.js";
 
 const RUNTIME = new URL("../vendor/ort.wasm.bundle.min.mjs", import.meta.url);
+const RUNTIME_CODE = new URL("../vendor/ort-wasm-simd-threaded.wasm", import.meta.url);
 const button = document.getElementById("listen");
 const modelCard = document.getElementById("model");
 
@@ -17,7 +18,7 @@ let listening = null;
 async function loadRuntime() {
   try {
     const ort = await import(RUNTIME);
-    ort.env.wasm.wasmPaths = new URL("./", RUNTIME).href;
+    ort.env.wasm.wasmPaths = { wasm: RUNTIME_CODE.href };
     ort.env.wasm.numThreads = 1; // more would ask for a server with special headers, and the model is small
     return ort;
   } catch (problem) {
@@ -118,7 +119,10 @@ function acceptDrops() {
 
 button.addEventListener("click", () => (listening ? stop() : start()));
 document.getElementById("clear").addEventListener("click", view.clearDetections);
-document.getElementById("file").addEventListener("change", ({ target }) => useFile(target.files[0]));
+document.getElementById("file").addEventListener("change", ({ target }) => {
+  useFile(target.files[0]);
+  target.value = ""; // so that the same file can be chosen again after another export
+});
 acceptDrops();
 
 const address = new URLSearchParams(location.search).get("model");

@@ -34,10 +34,15 @@ export function showModel(name, info) {
 }
 
 function measured(figures) {
-  const { frr, fah, keywords, hours } = figures ?? {};
-  if (![frr, fah, keywords, hours].every(Number.isFinite)) return "not measured";
-  const missed = `${(100 * frr).toFixed(1)} % of ${keywords} missed`;
-  return `${missed}, ${fah.toFixed(2)} false alarms an hour in ${hours.toFixed(1)} h`;
+  const { frr, frr_interval: missed, fah, fah_interval: alarms, keywords, hours } = figures ?? {};
+  if (![frr, fah, keywords, hours, ...(missed ?? [NaN]), ...(alarms ?? [NaN])].every(Number.isFinite)) {
+    return "not measured";
+  }
+  const percent = (share) => (100 * share).toFixed(1);
+  return (
+    `${percent(frr)} % [${missed.map(percent).join(", ")}] of ${keywords} missed; ` +
+    `${fah.toFixed(2)} [${alarms.map((rate) => rate.toFixed(2)).join(", ")}] false alarms an hour in ${hours.toFixed(1)} h`
+  );
 }
 
 /**
