@@ -44,8 +44,9 @@ readme: .venv/installed  ## the README's tables and picture, from metrics and be
 peers: .venv/installed .cache/peers/installed  ## what listening costs, beside other engines
 	python -m benchmarks.peers
 
+# openwakeword needs tflite-runtime, which has no package for a newer Python.
 .cache/peers/installed: requirements/peers.txt .venv/installed
-	test -x .cache/peers/bin/python || .venv/bin/python -m venv .cache/peers
+	test -x .cache/peers/bin/python || python3.11 -m venv .cache/peers
 	.venv/bin/uv pip sync --quiet --python .cache/peers/bin/python --require-hashes --compile-bytecode requirements/peers.txt
 	@touch $@
 
@@ -60,8 +61,7 @@ web/vendor/installed: web/package-lock.json
 lock: .venv/installed  ## pin the newest packages that pyproject.toml allows
 	uv pip compile pyproject.toml --extra train --extra dev --universal --python-version 3.11 \
 		--generate-hashes --upgrade --quiet -o requirements/lock.txt
-	uv pip compile requirements/peers.in --constraint requirements/lock.txt --universal --python-version 3.11 \
-		--generate-hashes --upgrade --quiet -o requirements/peers.txt
+	uv pip compile requirements/peers.in --python-version 3.11 --generate-hashes --upgrade --quiet -o requirements/peers.txt
 
 .venv/installed: requirements/lock.txt requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one or set PYTHON=..."; exit 1; }

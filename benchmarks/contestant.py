@@ -42,7 +42,7 @@ def openwakeword(model: str) -> tuple[int, Listen]:
     from openwakeword.model import Model
 
     (path,) = (path for path in openwakeword.get_pretrained_model_paths() if "alexa" in path)
-    return 1280, Model(wakeword_model_paths=[path]).predict
+    return 0, Model(wakeword_models=[path]).predict
 
 
 def microwakeword(model: str) -> tuple[int, Listen]:
@@ -77,13 +77,13 @@ def run(name: str, size: int, recording: str, model: str) -> dict[str, float]:
 
     Returns:
         CPU seconds, of all threads, per second of audio; peak MiB above what the interpreter holds with NumPy loaded,
-        and for engines that use onnxruntime also above what it holds with that; wall seconds from the first import
+        and for our own also above what it holds with onnxruntime; wall seconds from the first import
         until `FIRST` samples are scored.
     """
     pcm = np.load(recording)
     above = {"numpy": memory_mib("VmRSS")}
     started = time.perf_counter()
-    if name in ("wakeword", "openwakeword"):
+    if name == "wakeword":
         import onnxruntime  # noqa: F401
 
         above["onnxruntime"] = memory_mib("VmRSS")

@@ -29,15 +29,15 @@ CHUNKS_MS = (10, 20, 40, 80, 160)
 RUNS = [
     *(("wakeword", chunk_ms) for chunk_ms in CHUNKS_MS),
     *(("microwakeword", chunk_ms) for chunk_ms in CHUNKS_MS),
-    ("porcupine", 0),  # these two take chunks of one size only
-    ("openwakeword", 0),
+    ("porcupine", 0),  # takes chunks of one size only
+    *(("openwakeword", chunk_ms) for chunk_ms in CHUNKS_MS if chunk_ms % 80 == 0),
 ]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def real_audio(folder: Path) -> np.ndarray:
     """Return a minute, int16, of pieces of 5 s from recordings of speech and of noise in turn."""
-    parts = []
+    parts: list[np.ndarray] = []
     found = [sorted((folder / kind).rglob("*.flac")) for kind in ("speech", "noise")]
     for index in range(SECONDS // 5):
         paths = found[index % 2]
@@ -46,7 +46,8 @@ def real_audio(folder: Path) -> np.ndarray:
             part = np.concatenate([part, soundfile.read(paths[first % len(paths)], dtype="int16")[0]])
             first += 1
         parts.append(part[: 5 * SAMPLE_RATE])
-    return np.concatenate(parts)
+    minute: np.ndarray = np.concatenate(parts)
+    return minute
 
 
 def generated_audio() -> np.ndarray:
@@ -54,7 +55,8 @@ def generated_audio() -> np.ndarray:
     time = np.arange(SECONDS * SAMPLE_RATE) / SAMPLE_RATE
     swelling = np.sin(2 * np.pi * 2 * time) ** 4
     noise = np.random.default_rng(0).standard_normal(len(time)) * 3000 * swelling
-    return np.clip(noise, -32768, 32767).astype(np.int16)
+    audio: np.ndarray = np.clip(noise, -32768, 32767).astype(np.int16)
+    return audio
 
 
 def measure(name: str, chunk_ms: int, recording: Path, model: Path) -> dict[str, float]:
@@ -77,15 +79,12 @@ def summary(rounds: list[dict[str, float]]) -> dict[str, float]:
 
 
 def versions() -> dict[str, str]:
-    """Return the version of every package that decides a figure."""
-    names = [*PEERS.values(), "onnxruntime", "numpy"]
-    script = f"import json; from importlib.metadata import version; print(json.dumps([version(n) for n in {names}]))"
-    ran = subprocess.run([str(PEERS_PYTHON), "-c", script], capture_output=True, text=True, check=True)
-    found = dict(zip(names, json.loads(ran.stdout), strict=True))
-    for shared in ("onnxruntime", "numpy"):
-        if found[shared] != version(shared):
-            raise SystemExit(f"the peers have {shared} {found[shared]}, we have {version(shared)}; run `make lock`")
-    return found
+    """Return the version of every engine, and of what ours runs on."""
+    script = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    command = [str(PEERS_PYTHON), "-c", script, *PEERS.values()]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    theirs = dict(zip(PEERS.values(), ran.stdout.split(), strict=True))
+    return theirs | {name: version(name) for name in ("onnxruntime", "numpy")}
 
 
 def processor() -> str:
@@ -112,6 +111,8 @@ def main() -> None:
                 if index:  # the first round only warms the disk's cache
                     measured[run].append(figures)
     result = {
+        "cores": len(os.sched_getaffinity(0)),
+        "load_average": round(os.getloadavg()[1], 1),
         "audio": f"{SECONDS} s of " + ("recorded speech and noise" if real else "generated noise"),
         "engines": [{"engine": name} | summary(rounds) for (name, _), rounds in measured.items()],
         "processor": processor(),
