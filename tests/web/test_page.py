@@ -112,6 +112,7 @@ def heard(browser: Chrome) -> list[dict[str, str]]:
 
 def listen(browser: Chrome, detections: int) -> list[dict[str, str]]:
     browser.find_element(By.ID, "listen").click()
+    wait(browser, lambda page: text(page, "status").startswith("Listening") or text(page, "problem"))
     wait(browser, lambda page: len(heard(page)) >= detections or text(page, "problem"))
     assert text(browser, "problem") == ""
     assert text(browser, "status").startswith("Listening")
@@ -184,6 +185,16 @@ def test_a_chosen_file_is_loaded_and_a_broken_one_refused(browser: Chrome, site:
     chooser.send_keys(str(good))
     wait(browser, lambda page: text(page, "status") == "Ready.")
     assert text(browser, "problem") == "" and text(browser, "model-name") == "mine.onnx" and button.is_enabled()
+
+
+def test_another_model_can_be_chosen_while_listening(browser: Chrome, site: str, tmp_path: Path) -> None:
+    opened(browser, f"{site}?model=whistle.onnx")
+    listen(browser, 0)
+    (tmp_path / "other.onnx").write_bytes(tone_detector())
+    browser.find_element(By.ID, "file").send_keys(str(tmp_path / "other.onnx"))
+    wait(browser, lambda page: text(page, "model-name") == "other.onnx" and text(page, "status") == "Ready.")
+    assert browser.find_element(By.ID, "listen").text == "Start"
+    assert len(listen(browser, 1)) >= 1
 
 
 @pytest.mark.parametrize(

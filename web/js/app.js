@@ -9,11 +9,18 @@ const RUNTIME = new URL("../vendor/ort.wasm.bundle.min.mjs", import.meta.url);
 const RUNTIME_CODE = new URL("../vendor/ort-wasm-simd-threaded.wasm", import.meta.url);
 const button = document.getElementById("listen");
 const modelCard = document.getElementById("model");
+const chooser = document.getElementById("file");
 
 let runtime = null;
 let detector = null;
 let phrases = null;
 let listening = null;
+
+/** While a model is loaded or the microphone opened, neither may begin again. */
+function showBusy(busy) {
+  chooser.disabled = busy;
+  button.disabled = busy || !detector;
+}
 
 async function loadRuntime() {
   try {
@@ -27,8 +34,8 @@ async function loadRuntime() {
 }
 
 async function useModel(name, read) {
+  showBusy(true);
   await stop();
-  button.disabled = true;
   view.showProblem(null);
   view.showStatus("Loading the model …");
   try {
@@ -42,7 +49,7 @@ async function useModel(name, read) {
   } catch (problem) {
     view.showProblem(problem.message);
   }
-  button.disabled = !detector;
+  showBusy(false);
   view.showStatus(detector ? "Ready." : "Choose a model first.");
 }
 
@@ -58,11 +65,11 @@ async function fetched(url) {
 }
 
 function useFile(file) {
-  if (file) useModel(file.name, async () => new Uint8Array(await file.arrayBuffer()));
+  if (file && !chooser.disabled) useModel(file.name, async () => new Uint8Array(await file.arrayBuffer()));
 }
 
 async function start() {
-  button.disabled = true;
+  showBusy(true);
   view.showProblem(null);
   detector.reset();
   phrases.clear();
@@ -82,7 +89,7 @@ async function start() {
     await feeding.stop();
     view.showProblem(problem.message);
   }
-  button.disabled = false;
+  showBusy(false);
 }
 
 async function stop() {
@@ -119,9 +126,9 @@ function acceptDrops() {
 
 button.addEventListener("click", () => (listening ? stop() : start()));
 document.getElementById("clear").addEventListener("click", view.clearDetections);
-document.getElementById("file").addEventListener("change", ({ target }) => {
-  useFile(target.files[0]);
-  target.value = ""; // so that the same file can be chosen again after another export
+chooser.addEventListener("change", () => {
+  useFile(chooser.files[0]);
+  chooser.value = ""; // so that the same file can be chosen again after another export
 });
 acceptDrops();
 
