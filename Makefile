@@ -5,13 +5,14 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
 
-.PHONY: repro test lint format deps schema preset lock noop speed readme
+.PHONY: repro test lint format deps schema preset lock noop speed readme web peers
 
 repro: .venv/installed  ## run the pipeline: model, metrics, plots
 	python tools/params_schema.py
 	dvc repro
 
-test: .venv/installed  ## run the tests
+test: .venv/installed  ## run the tests; those of the page in web/ need Node.js, npm and Chromium too, or skip
+	@if command -v npm >/dev/null; then $(MAKE) --quiet web || echo "no onnxruntime-web: the page's tests skip"; fi
 	python -m pytest
 
 lint: .venv/installed
@@ -41,9 +42,27 @@ speed: .venv/installed  ## how fast the parts are
 readme: .venv/installed  ## the README's tables and picture, from metrics and benchmarks
 	python -m tools.readme
 
+peers: .venv/installed .cache/peers/installed  ## what listening costs, beside other engines
+	python -m benchmarks.peers
+
+# openwakeword needs tflite-runtime, which has no package for a newer Python.
+.cache/peers/installed: requirements/peers.txt .venv/installed
+	test -x .cache/peers/bin/python || python3.11 -m venv .cache/peers
+	.venv/bin/uv pip sync --quiet --python .cache/peers/bin/python --require-hashes --compile-bytecode requirements/peers.txt
+	@touch $@
+
+web: web/vendor/installed  ## put onnxruntime-web beside the page in web/; needs Node.js and npm
+
+web/vendor/installed: web/package-lock.json
+	cd web && npm ci --ignore-scripts --no-audit --no-fund
+	mkdir -p web/vendor
+	cd web/node_modules/onnxruntime-web && cp dist/ort.wasm.bundle.min.mjs dist/ort-wasm-simd-threaded.wasm ../../vendor
+	@touch $@
+
 lock: .venv/installed  ## pin the newest packages that pyproject.toml allows
 	uv pip compile pyproject.toml --extra train --extra mic --extra serve --extra dev --universal \
 		--python-version 3.11 --generate-hashes --upgrade --quiet -o requirements/lock.txt
+	uv pip compile requirements/peers.in --python-version 3.11 --generate-hashes --upgrade --quiet -o requirements/peers.txt
 
 .venv/installed: requirements/lock.txt requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one or set PYTHON=..."; exit 1; }

@@ -1,4 +1,4 @@
-"""Write the README's generated parts from `metrics/`, `benchmarks/results/` and `dvc dag`: `make readme`.
+"""Write the generated parts of README and docs/ from `metrics/`, `benchmarks/results/` and `dvc dag`: `make readme`.
 
 Each part stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 """
@@ -6,6 +6,7 @@ Each part stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,26 +128,73 @@ def noop() -> str:
     )
 
 
+def peers() -> str:
+    """Return the table of what listening costs, and the sentence that says how it was measured."""
+    path = RESULTS / "peers.json"
+    if not path.exists():
+        return "not measured"
+    measured = read(path)
+    packages = {"porcupine": "pvporcupine", "microwakeword": "pymicro-wakeword"}
+    rows = []
+    for cost in measured["engines"]:
+        package = packages.get(cost["engine"], cost["engine"])
+        release = measured["versions"].get(package)
+        more = cost.get("above_onnxruntime_mib")
+        rows.append(
+            [
+                f"{package} {release}" if release else f"**{package}**",
+                f"{cost['chunk_ms']:.0f}",
+                f"{cost['cpu_s_per_s']:.4f} [{cost['cpu_lowest']:.4f}, {cost['cpu_highest']:.4f}]",
+                f"{cost['above_numpy_mib']:.0f}",
+                f"{more:.0f}" if more else "–",
+                f"{cost['start_s']:.2f}",
+            ]
+        )
+    head = [
+        "engine",
+        "chunk (ms)",
+        "CPU seconds per second of audio",
+        "peak MiB above NumPy",
+        "above NumPy and onnxruntime",
+        "import to first score (s)",
+    ]
+    ours = measured["versions"]
+    how = (
+        f"One {measured['processor']} core, one thread, {measured['audio']}; medians of {measured['rounds']} rounds in "
+        f"turn, in brackets the least and the most, beside other work (load average {measured['load_average']:.1f} on "
+        f"{measured['cores']} cores); ours with onnxruntime {ours['onnxruntime']} and NumPy {ours['numpy']}; "
+        "`make peers`."
+    )
+    return table(head, rows) + "\n\n" + how
+
+
 def dag() -> str:
     """Return the pipeline as DVC draws it."""
     drawn = subprocess.run(["dvc", "dag", "--mermaid"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return f"```mermaid\n{drawn.strip().expandtabs(2)}\n```"
 
 
-def updated(readme: str) -> str:
-    """Return the README with its generated parts made anew."""
-    for name, part in {"accuracy": accuracy, "cost": training_data, "noop": noop, "dag": dag}.items():
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"accuracy": accuracy, "cost": training_data, "noop": noop, "dag": dag},
+    "docs/peers.md": {"peers": peers},
+}
+
+
+def updated(page: str, text: str) -> str:
+    """Return a page with its generated parts made anew."""
+    for name, part in PARTS[page].items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        text = part()
-        readme, count = re.subn(pattern, lambda found, text=text: found[1] + text + "\n" + found[2], readme, flags=re.S)
+        made = part().replace("\\", r"\\")
+        text, count = re.subn(pattern, rf"\g<1>{made}\n\g<2>", text, flags=re.S)
         if count != 1:
-            raise SystemExit(f"README.md must hold <!-- {name} --> and <!-- /{name} --> once")
-    return readme
+            raise SystemExit(f"{page} must hold <!-- {name} --> and <!-- /{name} --> once")
+    return text
 
 
 def main() -> None:
-    path = ROOT / "README.md"
-    path.write_text(updated(path.read_text()))
+    for page in PARTS:
+        path = ROOT / page
+        path.write_text(updated(page, path.read_text()))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tools import readme
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,7 @@ def test_the_lock_is_not_stale_against_code_and_params() -> None:
     )
 
 
-def test_the_readme_shows_the_committed_metrics() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert text == readme.updated(text), "run `make readme`"
+@pytest.mark.parametrize("page", readme.PARTS)
+def test_the_pages_show_the_committed_metrics(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert text == readme.updated(page, text), "run `make readme`"

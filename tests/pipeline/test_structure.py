@@ -184,8 +184,8 @@ def test_presets_fit_params_yaml(path: Path, tmp_path: Path) -> None:
     params_schema.load(params_schema.Params, tmp_path / "params.yaml")
 
 
-def test_the_lock_file_names_no_index_and_hashes_everything() -> None:
-    for name in ("lock.txt", "uv.txt"):
+def test_the_lock_files_name_no_index_and_hash_everything() -> None:
+    for name in ("lock.txt", "uv.txt", "peers.txt"):
         text = (ROOT / "requirements" / name).read_text()
         assert "://" not in text
         assert not [line for line in text.splitlines() if line.startswith("-")], "an option of the installer"
