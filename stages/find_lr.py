@@ -43,7 +43,8 @@ def run() -> None:
     sampler = WindowSampler(
         streams, len(params.phrases), train.batches, train.loss, network.receptive_field, network.stride, seed
     )
-    objective = Objective(sampler, train.batches, train.loss, device, devices.precision(train.amp, device))
+    dtype = devices.precision(train.amp, device)
+    objective = Objective(sampler, params.features, train.batches, train.loss, device, dtype)
     found = lr_range_test.run(network, objective, train.optimizer, params.find_lr, seed)
     with replacing_folder(REPORT) as folder:
         write_json(

@@ -51,7 +51,8 @@ def run() -> None:
     sampler = WindowSampler(
         train, len(params.phrases), config.batches, config.loss, network.receptive_field, network.stride, seed
     )
-    objective = Objective(sampler, config.batches, config.loss, device, devices.precision(config.amp, device))
+    dtype = devices.precision(config.amp, device)
+    objective = Objective(sampler, params.features, config.batches, config.loss, device, dtype)
     lr = suggested_lr() if config.lr == "auto" else config.lr
     data = [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
     # What only evaluate reads of its section must not make this another training.

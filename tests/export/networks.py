@@ -33,6 +33,8 @@ def trained(
     torch.manual_seed(seed)
     network = Network(config, cmvn, floor, phrases)
     for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.groups > 1:
+            module.weight.data *= 3.0  # the farthest frames count too
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None and module.running_var is not None
             module.running_mean.normal_(0, 0.3)
@@ -48,9 +50,10 @@ def trained(
     probabilities = trained_scores(model, noise(4.0)).astype(np.float64)
     logits = np.log(probabilities / (1 - probabilities))
     with torch.no_grad():
-        scale = torch.from_numpy(1.5 / logits.std(axis=0)).float()
+        low, high = np.percentile(logits, [5, 95], axis=0)
+        scale = torch.from_numpy(4.0 / (high - low)).float()
         head.weight *= scale[:, None, None, None]
-        head.bias.copy_(-scale * torch.from_numpy(logits.mean(axis=0)))
+        head.bias.copy_(-scale * torch.from_numpy((low + high) / 2))
     return model
 
 

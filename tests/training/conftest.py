@@ -60,7 +60,7 @@ def network(streams: StreamSet) -> Network:
 @pytest.fixture
 def objective(streams: StreamSet, network: Network) -> Objective:
     sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
-    return Objective(sampler, BATCHES, LOSS, torch.device("cpu"), None)
+    return Objective(sampler, FRONTEND, BATCHES, LOSS, torch.device("cpu"), None)
 
 
 @pytest.fixture

@@ -250,13 +250,12 @@ def _products(graph: _Graph, body: DsTcn, features: str, kept: str, steps: str, 
         next_caches.append(graph.slice(y, -block.context, _LAST, axis=0))
         gathered = graph.add("Gather", y, places[block.depthwise.dilation[1]], axis=0)
         taken = graph.reshape(gathered, [-1, kernel * channels])
-        depthwise, offset = _fold(block.depthwise, block.norm_depthwise)
-        pointwise, bias = _fold(block.pointwise, block.norm_pointwise)
+        pointwise, bias = _fold(block.pointwise, block.norm)
         mixing = pointwise[:, :, 0, 0].T
-        depth = _stored(graph, f"{name}.depthwise", depthwise[:, 0, 0, :].T[:, :, None])
+        depth = _stored(graph, f"{name}.depthwise", _array(block.depthwise.weight)[:, 0, 0, :].T[:, :, None])
         product = graph.add("Mul", depth, _stored(graph, f"{name}.pointwise", mixing))
         weight_name = graph.add("Add", graph.reshape(product, [-1, channels]), identity)
-        x = graph.add("Relu", _gemm(graph, taken, name, weight_name, bias + offset @ mixing))
+        x = graph.add("Relu", _gemm(graph, taken, name, weight_name, bias))
         if (index + 1) % body.per_stack == 0:
             scales.append(x)
     head = _array(body.head.weight)[:, :, 0, 0].T
@@ -284,10 +283,10 @@ def _convolutions(graph: _Graph, body: DsTcn, features: str, kept: str, steps: s
         name = f"blocks.{index}"
         y = graph.add("Concat", cache, x, axis=2)
         next_caches.append(graph.slice(y, -block.context, _LAST, axis=2))
-        weight, offset = _fold(block.depthwise, block.norm_depthwise)
+        weight, none = _array(block.depthwise.weight), np.zeros(channels)
         dilations = [block.depthwise.dilation[1]]
-        y = _conv(graph, y, f"{name}.depthwise", weight, offset, group=channels, dilations=dilations)
-        y = _conv(graph, y, f"{name}.pointwise", *_fold(block.pointwise, block.norm_pointwise))
+        y = _conv(graph, y, f"{name}.depthwise", weight, none, group=channels, dilations=dilations)
+        y = _conv(graph, y, f"{name}.pointwise", *_fold(block.pointwise, block.norm))
         x = graph.add("Relu", graph.add("Add", y, x))
         if (index + 1) % body.per_stack == 0:
             scales.append(x)

@@ -35,15 +35,13 @@ class _Block(nn.Module):
     def __init__(self, channels: int, kernel: int, dilation: int) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(channels, channels, (1, kernel), dilation=(1, dilation), groups=channels, bias=False)
-        self.norm_depthwise = nn.BatchNorm2d(channels)
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norm_pointwise = nn.BatchNorm2d(channels)
+        self.norm = nn.BatchNorm2d(channels)
         self.channels_in = channels
         self.context = (kernel - 1) * dilation
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm_depthwise(self.depthwise(x))
-        y = self.norm_pointwise(self.pointwise(y))
+        y = self.norm(self.pointwise(self.depthwise(x)))
         return torch.relu(y + x[..., self.context :])
 
 

@@ -40,7 +40,7 @@ class AugmentConfig(Section):
     snr_db: Range = (0.0, 25.0)
     reverb_probability: Probability = 0.6
     simulated_share: Probability = 0.5
-    t60_s: Range = (0.1, 0.7)
+    t60_s: Range = (0.1, 1.2)
     tilt_db: float = Field(8.0, ge=0.0, le=30.0)
 
 

@@ -14,6 +14,8 @@ class SpecAugmentConfig(Section):
         time_masks, time_ms: how many stretches of time are blanked at most, and how long each is at most.
         band_masks, bands: the same for mel bands.
         gain_db: how much louder or softer the window is made, either way.
+        equalizer_db: how much a smooth equalizer raises or lowers parts of the spectrum, either way.
+        vocal_tract: by how much all frequencies are scaled, either way, as by a longer or shorter vocal tract.
     """
 
     time_masks: int = Field(2, ge=0, le=10)
@@ -21,6 +23,8 @@ class SpecAugmentConfig(Section):
     band_masks: int = Field(2, ge=0, le=10)
     bands: int = Field(6, ge=1, le=64)
     gain_db: float = Field(6.0, ge=0.0, le=40.0)
+    equalizer_db: float = Field(6.0, ge=0.0, le=40.0)
+    vocal_tract: float = Field(0.1, ge=0.0, le=0.5)
 
 
 class BatchConfig(Section):

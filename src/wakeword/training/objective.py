@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from wakeword.features.frontend import FrontendConfig
 from wakeword.models.network import Network
 from wakeword.training.config import BatchConfig, LossConfig, OptimizerConfig
 from wakeword.training.devices import autocast
@@ -21,6 +22,7 @@ class Objective:
 
     Args:
         sampler: cuts the windows.
+        frontend: made the features.
         batches, loss: their parameters.
         device: where the network is.
         dtype: for mixed precision, or None.
@@ -29,12 +31,14 @@ class Objective:
     def __init__(
         self,
         sampler: WindowSampler,
+        frontend: FrontendConfig,
         batches: BatchConfig,
         loss: LossConfig,
         device: torch.device,
         dtype: torch.dtype | None,
     ) -> None:
         self.sampler, self.batches, self.config, self.device, self.dtype = sampler, batches, loss, device, dtype
+        self.range_hz = frontend.f_min_hz, frontend.f_max_hz
 
     def __call__(self, network: Network, step: int) -> torch.Tensor:
         """Return the loss, a scalar with gradients, of the batch of `step`."""
@@ -43,7 +47,7 @@ class Objective:
             torch.from_numpy(array).to(self.device) for array in (batch.features, batch.positive, batch.negative)
         )
         rng = np.random.default_rng([self.sampler.seed, 8, step])
-        features = spec_augment(features, network.mean, network.silence, self.batches.spec_augment, rng)
+        features = spec_augment(features, network.mean, network.silence, self.range_hz, self.batches.spec_augment, rng)
         with autocast(self.dtype, self.device):
             logits = network(features)
         stretch = max(1, self.config.negative_ms // _SCORE_MS)
