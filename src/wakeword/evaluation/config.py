@@ -28,7 +28,10 @@ class EvaluateConfig(Section):
     target_fah: Rate = Field(0.5, description="false alarms an hour that the operating point may have on dev")
     tolerance_ms: int = Field(500, ge=0, le=5000, description="a hit comes at most this long after the keyword's end")
     smoothing_frames: list[Annotated[int, Field(ge=1, le=500)]] = Field(
-        [1, 2, 3, 5], min_length=1, max_length=8, description="moving averages to try on dev, in scores"
+        [3, 1, 2, 5],
+        min_length=1,
+        max_length=8,
+        description="moving averages to try on dev, in scores; training judges by the first",
     )
     votes: list[Votes] = Field([Votes()], min_length=1, max_length=8, description="votes to try on dev")
     release_ratio: float = Field(0.8, ge=0.1, le=1, description="re-arm below this share of the threshold")

@@ -88,9 +88,9 @@ class StreamsConfig(Section):
         augment: what training streams go through.
     """
 
-    train_hours: float = Field(6.0, gt=0.0, le=1000.0)
-    dev_hours: float = Field(2.0, gt=0.0, le=1000.0)
-    test_hours: float = Field(2.0, gt=0.0, le=1000.0)
+    train_hours: float = Field(16.0, gt=0.0, le=1000.0)
+    dev_hours: float = Field(2.2, gt=0.0, le=1000.0)
+    test_hours: float = Field(2.2, gt=0.0, le=1000.0)
     keyword_share: float = Field(0.3, gt=0.0, lt=1.0)
     train_mix: Mix = Mix(negative=0.6, hard_negative=0.3, noise=0.1)
     judged_mix: Mix = Mix(negative=0.83, hard_negative=0.02, noise=0.15)

@@ -92,8 +92,8 @@ class TrainConfig(Section):
     """
 
     lr: float | Literal["auto"] = "auto"
-    epochs: int = Field(8, ge=1, le=10_000)
-    steps_per_epoch: int = Field(200, ge=1, le=1_000_000)
+    epochs: int = Field(10, ge=1, le=10_000)
+    steps_per_epoch: int = Field(300, ge=1, le=1_000_000)
     warmup_share: float = Field(0.05, ge=0.0, lt=1.0)
     ema_decay: float = Field(0.995, ge=0.0, lt=1.0)
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
