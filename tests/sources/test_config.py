@@ -38,7 +38,11 @@ def refusal(tmp_path: Path, yaml: str) -> str:
         ("ingest: {folders: []}", "ingest", "names no source"),
         ("ingest: {corpora: [{name: muscan, path: a}]}", "ingest.corpora.0.name", "'musan'"),
         ("ingest: {corpora: [{name: musan}]}", "ingest.corpora.0", "either a path or a url"),
-        ("ingest: {corpora: [{name: musan, path: a, url: 'http://b', sha256: c}]}", "ingest.corpora.0", "sha256"),
+        (
+            "ingest: {corpora: [{name: musan, path: a, url: 'http://b', sha256: c}]}",
+            "ingest.corpora.0.sha256",
+            "pattern",
+        ),
         ("ingest: {corpora: [{name: musan, url: 'http://b/c.zip'}]}", "ingest.corpora.0", "url and sha256 together"),
         ("ingest: {corpora: [{name: musan, url: 'file:///b'}]}", "ingest.corpora.0.url", "pattern"),
         ("ingest: {corpora: [{name: musan, path: a}, {name: musan, path: a/}]}", "ingest", "twice"),
