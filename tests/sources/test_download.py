@@ -1,5 +1,6 @@
 """Downloads from a server on this machine that behaves well, or badly in a way that servers do."""
 
+import errno
 import hashlib
 import io
 import stat
@@ -193,6 +194,16 @@ def test_without_a_network_the_message_says_what_to_do(tmp_path: Path) -> None:
     message = refusal(url, "0" * 64, tmp_path)
     assert f"cannot download {url} to {tmp_path}/small.tar.gz-" in message
     assert "Connection refused" in message and "small.tar.gz by hand" in message and "`path`" in message
+
+
+def test_a_full_disk_is_not_taken_for_a_broken_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with serving(site := Site(CONTENT)) as url:
+        monkeypatch.setattr(download, "_shown", full)
+        assert "free some space" in refusal(url, "0" * 64, tmp_path)
+    assert len(site.asked) == 1
 
 
 @pytest.mark.parametrize("pack", [tar_of, zip_of])

@@ -84,14 +84,19 @@ def _download(url: str, partial: Path) -> None:
             _receive(url, partial)
             return
         except (OSError, HTTPException) as failure:
-            of_disk = isinstance(failure, OSError) and not isinstance(failure, URLError)
-            if of_disk and (told := files.write_failure(failure, partial)):  # type: ignore[arg-type]
+            if told := _failure_of_disk(failure, partial):
                 raise UserError(told) from failure
             final = isinstance(failure, HTTPError) and 400 <= failure.code < 500 and failure.code not in _MAY_PASS
             if final or pause is None:
                 raise UserError(_not_downloaded(url, partial, failure)) from failure
             log.warning(f"{url}: {_reason(failure)}; trying again in {pause:g} s")
             time.sleep(pause)
+
+
+def _failure_of_disk(failure: Exception, partial: Path) -> str | None:
+    if isinstance(failure, OSError) and not isinstance(failure, URLError):
+        return files.write_failure(failure, partial)
+    return None
 
 
 def _not_downloaded(url: str, partial: Path, failure: Exception) -> str:
