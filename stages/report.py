@@ -13,6 +13,7 @@ from wakeword.base.files import replacing_folder
 from wakeword.base.stage import main
 
 REPORTS, METRICS, PLOTS = Path("data/reports"), Path("metrics"), Path("plots")
+AUGMENTATION = Path("data/samples/augmentation.png")
 STAGES = ("ingest", "split", "featurize", "find-lr", "train", "evaluate", "export")
 
 
@@ -20,6 +21,8 @@ def run() -> None:
     for stage in STAGES:
         if not (REPORTS / stage / "metrics.json").exists():
             raise UserError(f"{REPORTS / stage / 'metrics.json'} is missing; run `dvc repro {stage}` first")
+    if not AUGMENTATION.exists():
+        raise UserError(f"{AUGMENTATION} is missing; run `dvc repro featurize` first")
     with replacing_folder(METRICS) as metrics, replacing_folder(PLOTS) as plots:
         for stage in log.progress(STAGES, len(STAGES), "reports"):
             name = stage.replace("-", "_")
@@ -28,6 +31,7 @@ def run() -> None:
                     shutil.copyfile(source, metrics / f"{name}.json")
                 else:
                     shutil.copyfile(source, plots / f"{name}_{source.name}")
+        shutil.copyfile(AUGMENTATION, plots / AUGMENTATION.name)
     log.info("published", metrics=METRICS, plots=PLOTS)
 
 

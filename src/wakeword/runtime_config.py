@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from wakeword.base.params import Section
+from wakeword.base.params import Section, Text
 
 
 class RuntimeConfig(Section):
@@ -13,7 +13,9 @@ class RuntimeConfig(Section):
     Attributes:
         workers: worker processes; none means one a core.
         device: where to train; "auto" takes a GPU if there is one.
+        downloads: a folder that keeps downloaded corpora; projects may share it.
     """
 
     workers: int | None = Field(None, ge=1, le=1024)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    downloads: Text = ".cache/downloads"

@@ -79,8 +79,16 @@ def test_what_comes_out_is_a_detector_and_its_figures(project: Path) -> None:
     assert low <= on_test["fah"] <= high and on_test["hours"] == pytest.approx(0.1, rel=0.1)
     assert set(on_test["conditions"]) == {"clean", "snr_10"}
     assert 0.0 <= evaluated["clips"]["eer"] <= 1.0
-    for picture in ("evaluate_det", "evaluate_timeline", "train_epochs", "find_lr_sweep", "ingest_health"):
+    for picture in (
+        "evaluate_det",
+        "evaluate_timeline",
+        "train_epochs",
+        "find_lr_sweep",
+        "ingest_health",
+        "augmentation",
+    ):
         assert (project / "plots" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+    assert (project / "data/samples/index.html").exists()
 
 
 def test_no_speaker_is_in_two_splits(project: Path) -> None:

@@ -1,5 +1,6 @@
 """Streams: what is annotated is what is heard, keywords are complete, and the same seed gives the same bytes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from wakeword.streams.assembly import (
     render_features,
     tasks,
 )
-from wakeword.streams.config import Condition, StreamsConfig
+from wakeword.streams.config import AugmentConfig, Condition, StreamsConfig
+from wakeword.streams.device import Device
 from wakeword.streams.noise import rms
 
 RATE = 16_000
@@ -73,6 +75,45 @@ def test_a_placed_clip_is_heard_where_the_index_says_and_nowhere_else(corpus: Co
     assert 20 * np.log10(rms(spoken)) == pytest.approx(-20.0, abs=0.1)
 
 
+@pytest.mark.parametrize("skew", [0.01, -0.01])
+def test_annotations_follow_a_clock_that_is_off(corpus: Corpus, skew: float) -> None:
+    keyword = clip_of(corpus, "positive")
+    placed = (Placement(keyword, 2 * RATE, -20.0), Placement(keyword, 50 * RATE, -20.0))
+    plan = StreamPlan("s", "train", 60 * RATE, placed, None, None, 0.0, (1,), Device(skew=skew))
+    sound = render(plan, corpus)
+    assert len(sound) == 60 * RATE
+    assert [segment.start_s for segment in describe(plan, ["hey"]).segments] == pytest.approx(
+        [2.1 / (1 + skew), 50.1 / (1 + skew)]
+    )
+    # The clips are loud from their first to their last sample, with silence around.
+    loud = np.flatnonzero(np.abs(sound.astype(int)) > 300) / RATE
+    assert loud.min() == pytest.approx(2.0 / (1 + skew), abs=0.01)
+    assert loud.max() == pytest.approx(51.0 / (1 + skew), abs=0.01)
+
+
+def test_a_keyword_stays_whole_in_a_stream_whose_clock_is_off(corpus: Corpus) -> None:
+    augment = AugmentConfig(skew_probability=1.0, skew_ppm=10_000.0)
+    plans = plan_training(CONFIG.model_copy(update={"augment": augment}), corpus.clips, seed=5)
+    for plan in plans:
+        for segment in describe(plan, ["hey"]).segments:
+            if segment.phrase == 0:
+                assert segment.end_s < plan.samples / RATE - 0.1
+
+
+def test_new_effects_leave_alone_what_was_drawn_before_them(corpus: Corpus) -> None:
+    off = AugmentConfig(box_share=0.0, band_probability=0.0, codec_probability=0.0, skew_probability=0.0)
+    plain = plan_training(CONFIG.model_copy(update={"augment": off}), corpus.clips, seed=5)
+    full = plan_training(CONFIG, corpus.clips, seed=5)
+    assert {plan.device for plan in plain} == {Device()} and len({plan.device for plan in full}) > 1
+    assert [replace(plan, device=Device(), room=None) for plan in full] == [replace(p, room=None) for p in plain]
+
+
+def test_judged_streams_come_from_a_true_device(corpus: Corpus) -> None:
+    for split in ("dev", "test"):
+        for plan in plan_judged(CONFIG, split, corpus.clips, seed=5):
+            assert plan.device == Device() and (plan.room is None or plan.room.box is None)
+
+
 def test_background_lies_at_the_asked_for_level(corpus: Corpus) -> None:
     for background in (
         Background((clip_of(corpus, "noise"),), (), -40.0),
@@ -109,7 +150,12 @@ def test_training_streams_are_as_long_as_asked_and_mix_real_and_synthetic(corpus
 
 
 def test_the_same_seed_gives_the_same_bytes_for_one_and_two_workers(corpus: Corpus, tmp_path: Path) -> None:
-    plans = plan_training(CONFIG, corpus.clips, seed=5)[:3]
+    augment = AugmentConfig(
+        reverb_probability=1.0, box_share=1.0, band_probability=1.0, codec_probability=1.0, skew_probability=1.0
+    )
+    plans = plan_training(CONFIG.model_copy(update={"augment": augment}), corpus.clips, seed=5)[:4]
+    assert {plan.room.box is None for plan in plans if plan.room} == {True, False}
+    assert {plan.device.codec_kbps == 0 for plan in plans} == {True, False}
     written = []
     for count in (1, 2):
         results = workers.ordered_map(render_features, tasks(plans, corpus.folder, FRONTEND, ["hey"]), count)

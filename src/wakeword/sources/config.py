@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from wakeword.base.params import Section, Text
 from wakeword.corpus.manifest import Label
+from wakeword.sources.corpora_config import CorpusConfig
 from wakeword.sources.synthesis_config import SynthesisConfig
 
 
@@ -88,19 +89,25 @@ class IngestConfig(Section):
     Attributes:
         root: everything that is read from disk lies below this folder, which may be outside the project.
         folders: what is read below it.
+        corpora: public corpora, read by name.
         synthesis: speak the phrases with an embedded synthesizer; null for recordings alone.
     """
 
     root: Text = "data/raw"
     folders: list[FolderConfig] = Field(default_factory=lambda: [FolderConfig(path=".")])
+    corpora: list[CorpusConfig] = Field(default_factory=list)
     synthesis: SynthesisConfig | None = None
 
     @model_validator(mode="after")
-    def _each_folder_once(self) -> Self:
+    def _each_source_once(self) -> Self:
         paths = [PurePosixPath(folder.path) for folder in self.folders]
         for path in paths:
             if paths.count(path) > 1:
                 raise ValueError(f"the folder '{path}' stands in folders twice; keep one")
-        if not self.folders and self.synthesis is None:
-            raise ValueError("names no source: list folders of recordings, or set synthesis")
+        places = [corpus.url or str(PurePosixPath(corpus.path or "")) for corpus in self.corpora]
+        for place in places:
+            if places.count(place) > 1:
+                raise ValueError(f"'{place}' stands in corpora twice; keep one")
+        if not self.folders and not self.corpora and self.synthesis is None:
+            raise ValueError("names no source: list folders of recordings, or corpora, or set synthesis")
         return self

@@ -73,6 +73,12 @@ class Found:
     rejections: list[Rejection] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    def add(self, other: "Found") -> None:
+        """Append what was found elsewhere."""
+        self.files += other.files
+        self.rejections += other.rejections
+        self.warnings += other.warnings
+
 
 def find(config: IngestConfig, phrases: list[str]) -> Found:
     """Look for audio files in the configured folders. None is opened yet.
@@ -132,7 +138,7 @@ def _find_in(folder: FolderConfig, key: str, config: IngestConfig, phrases: list
     for label, part in parts:
         if not part.is_dir():
             raise UserError(f"{readable(part)} is a file, not a folder; a folder of that name holds the {label} clips")
-        for path in sorted(_walk(part, found.rejections), key=lambda path: path.parts):
+        for path in sorted(walk(part, found.rejections), key=lambda path: path.parts):
             relative = path.relative_to(root)
             row = metadata.row(relative)
             match = grouped.search(readable(relative)) if grouped else None
@@ -165,6 +171,7 @@ def _left_out(top: Path, config: IngestConfig) -> list[str]:
     root = Path(config.root)
     elsewhere = [root / folder.path for folder in config.folders]
     elsewhere += [root / folder.metadata for folder in config.folders if folder.metadata]
+    elsewhere += [root / corpus.path for corpus in config.corpora if corpus.path]
     strange = []
     for entry in sorted(top.iterdir()):
         if (
@@ -184,7 +191,7 @@ def _left_out(top: Path, config: IngestConfig) -> list[str]:
     ]
 
 
-def _walk(top: Path, rejections: list[Rejection]) -> Iterator[Path]:
+def walk(top: Path, rejections: list[Rejection]) -> Iterator[Path]:
     """Yield every visible file that might be audio, at any depth; links are followed, each folder is entered once."""
 
     def unreadable(failure: OSError) -> None:

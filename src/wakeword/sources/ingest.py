@@ -9,7 +9,7 @@ from wakeword.base import files, log
 from wakeword.base.errors import UserError
 from wakeword.corpus.manifest import SAMPLE_RATE, Origin, Recording, Rejection, content_hash
 from wakeword.corpus.shards import ShardWriter
-from wakeword.sources import health
+from wakeword.sources import corpora, health
 from wakeword.sources.config import IngestConfig
 from wakeword.sources.folder import AudioFile, Found, LongRecording, decode_file, find, pieces
 from wakeword.sources.synthesis import Utterance, speak
@@ -29,6 +29,7 @@ def ingest(
     workers: int,
     corpus: Path,
     report: Path,
+    downloads: Path = Path(".cache/downloads"),
 ) -> None:
     """Gather all sources into the folder `corpus`, then write what was found into the folder `report`.
 
@@ -40,6 +41,7 @@ def ingest(
         workers: number of processes that decode and speak; changes no byte of the result.
         corpus: written as `wakeword.corpus.shards.Corpus` reads it.
         report: gets metrics.json and health.png.
+        downloads: keeps the corpora that are given by url.
 
     Raises:
         UserError: a source is not as configured, two labels claim the same audio, or a phrase has no positive clip.
@@ -47,6 +49,7 @@ def ingest(
     """
     found = find(config, phrases)
     _say_what_was_found(found, config)
+    found.add(corpora.find(config, phrases, downloads))
     spoken = utterances(config.synthesis, phrases, language, seed, workers) if config.synthesis else []
     with files.replacing_folder(corpus) as temporary:
         scratch = temporary / "scratch"
@@ -78,7 +81,7 @@ def _say_what_was_found(found: Found, config: IngestConfig) -> None:
         counts[file.origin.label] = counts.get(file.origin.label, 0) + 1
     if counts:
         log.info(f"found files below {config.root}", **counts)
-    elif config.folders:
+    elif config.folders and not config.corpora:
         log.info(f"found no files below {config.root}; only synthesized speech is used")
 
 

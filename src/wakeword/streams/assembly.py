@@ -4,7 +4,7 @@ Training and judging hear the same kind of audio, keywords amid other sound, nev
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from wakeword.corpus.splits import judged_by
 from wakeword.features.frontend import HOP, FrontendConfig, log_mel
 from wakeword.features.store import Segment, Stream
 from wakeword.streams.config import AugmentConfig, Condition, Mix, StreamsConfig
+from wakeword.streams.device import TRUE_DEVICE, Device, draw_device, recorded
 from wakeword.streams.noise import generated, rms
-from wakeword.streams.rooms import reverberate, simulated_rir
+from wakeword.streams.rooms import Box, box_rir, draw_box, reverberate, simulated_rir
 
 _TRAIN_STREAM_S = 60.0
 _JUDGED_STREAM_S = 600.0
@@ -30,7 +31,7 @@ _FADE_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A clip whose first sample lies at sample `at` of the stream, scaled to `level_dbfs` while somebody speaks."""
+    """A clip that begins `at` samples of true time into the stream, scaled to `level_dbfs` while somebody speaks."""
 
     clip: Clip
     at: int
@@ -39,11 +40,12 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A measured impulse response, or the reverberation time and direct-to-reverberant ratio of a simulated one."""
+    """A measured impulse response, a box, or reverberation time and direct-to-reverberant ratio of a made-up one."""
 
     measured: Clip | None
     t60_s: float
     direct_db: float
+    box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class StreamPlan:
     background: Background | None
     tilt_db: float
     seed: tuple[int, ...]
+    device: Device = TRUE_DEVICE
 
 
 class _Deck:
@@ -126,7 +129,7 @@ def plan_training(config: StreamsConfig, clips: Sequence[Clip], seed: int) -> li
         clips: the training split, every label.
         seed: decides everything else.
     """
-    rng = np.random.default_rng([seed, 0])
+    rng, late_rng = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 6])
     phrases = sorted({clip.origin.phrase for clip in clips if clip.origin.phrase is not None})
     keyword_decks = [
         [_Deck(stratum, rng) for synthetic in (False, True) if (stratum := _of_phrase(clips, phrase, synthetic))]
@@ -155,13 +158,17 @@ def plan_training(config: StreamsConfig, clips: Sequence[Clip], seed: int) -> li
         room = None
         if rng.random() < config.augment.reverb_probability:
             room = _draw_room(config.augment, clips, config.augment.simulated_share, rng)
+            if room.measured is None and late_rng.random() < config.augment.box_share:
+                room = replace(room, box=draw_box(room.t60_s, late_rng))
         background = None
         if rng.random() < config.augment.noise_probability:
             snr = rng.uniform(*config.augment.snr_db)
             background = _draw_background(clips, config.augment.generated_share, level - snr, rng)
         tilt = rng.uniform(-config.augment.tilt_db, config.augment.tilt_db)
+        device = draw_device(config.augment, late_rng)
         name = f"train-{index:05d}"
-        plans.append(StreamPlan(name, "train", samples, tuple(placements), room, background, tilt, (seed, 1, index)))
+        stream_seed = (seed, 1, index)
+        plans.append(StreamPlan(name, "train", samples, tuple(placements), room, background, tilt, stream_seed, device))
     return plans
 
 
@@ -298,34 +305,36 @@ def _draw_background(
 def render(plan: StreamPlan, corpus: Corpus) -> np.ndarray:
     """Return the sound of a stream, `(samples,)` int16 at 16 kHz."""
     rng = np.random.default_rng(list(plan.seed))
-    mixed = np.zeros(plan.samples, dtype=np.float32)
+    samples = round(plan.samples * (1.0 + plan.device.skew))  # of true time, which the device's clock may stretch
+    mixed = np.zeros(samples, dtype=np.float32)
     for placement in plan.placements:
-        clip = placement.clip
-        sound = _faded(_decibels(placement.level_dbfs) * _at_unit_level(corpus, clip))
-        end = min(placement.at + len(sound), plan.samples)
-        mixed[placement.at : end] += sound[: end - placement.at]
+        sound = _faded(_decibels(placement.level_dbfs) * _at_unit_level(corpus, placement.clip))
+        heard = mixed[placement.at : placement.at + len(sound)]
+        heard += sound[: len(heard)]
     if plan.room is not None:
-        measured = plan.room.measured
-        rir = (
-            _floats(corpus.audio(measured))
-            if measured is not None
-            else simulated_rir(plan.room.t60_s, plan.room.direct_db, rng)
-        )
-        mixed = reverberate(mixed, rir)[: plan.samples]
+        mixed = reverberate(mixed, _rir(plan.room, corpus, rng))[:samples]
     if plan.background is not None:
-        mixed += _decibels(plan.background.level_dbfs) * _background(plan.background, plan.samples, corpus, rng)
+        mixed += _decibels(plan.background.level_dbfs) * _background(plan.background, samples, corpus, rng)
     if plan.tilt_db:
         mixed = _tilt(mixed, plan.tilt_db)
+    mixed = recorded(mixed, plan.device, plan.samples)
     return np.round(np.clip(mixed, -1.0, 1.0) * 32767).astype(np.int16)
+
+
+def _rir(room: Room, corpus: Corpus, rng: np.random.Generator) -> np.ndarray:
+    if room.measured is not None:
+        return _floats(corpus.audio(room.measured))
+    return box_rir(room.box) if room.box is not None else simulated_rir(room.t60_s, room.direct_db, rng)
 
 
 def describe(plan: StreamPlan, phrases: Sequence[str]) -> Stream:
     """Return the index entry of a stream: when each clip speaks. Parts that the stream's end cuts off do not count."""
     segments = []
+    rate = SAMPLE_RATE * (1.0 + plan.device.skew)  # samples of true time in a second of the stream
     for placement in plan.placements:
         clip, origin = placement.clip, placement.clip.origin
-        start = (placement.at + clip.active_start) / SAMPLE_RATE
-        end = min(placement.at + clip.active_end, plan.samples) / SAMPLE_RATE
+        start = (placement.at + clip.active_start) / rate
+        end = min((placement.at + clip.active_end) / rate, plan.samples / SAMPLE_RATE)
         if start < end:
             phrase = phrases.index(origin.phrase) if origin.phrase is not None else None
             segments.append(

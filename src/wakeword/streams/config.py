@@ -1,8 +1,8 @@
 """The `streams` section of `params.yaml`: how clips become long continuous recordings, for training and for judging."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from wakeword.base.params import Section
 
@@ -17,6 +17,25 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
 Range = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_ascending)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
+MP3_KBPS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+"""Rates that an MP3 at 16 kHz may have."""
+
+
+def _a_rate_of_mp3(pair: tuple[float, float]) -> tuple[float, float]:
+    if not any(pair[0] <= rate <= pair[1] for rate in MP3_KBPS):
+        raise ValueError(f"[{pair[0]}, {pair[1]}] holds no rate of MP3; they are {', '.join(map(str, MP3_KBPS))}")
+    return pair
+
+
+def _audible(pair: tuple[float, float]) -> tuple[float, float]:
+    if not (pair[0] > 0.0 and pair[1] < 8000.0):
+        raise ValueError(f"[{pair[0]}, {pair[1]}] must lie between 0 and 8000 Hz, both excluded")
+    return pair
+
+
+Mp3Range = Annotated[Range, AfterValidator(_a_rate_of_mp3)]
+FrequencyRange = Annotated[Range, AfterValidator(_audible)]
+
 
 class AugmentConfig(Section):
     """What a training stream goes through, drawn anew for each stream.
@@ -29,8 +48,17 @@ class AugmentConfig(Section):
         snr_db: speech level over background level.
         reverb_probability: share of streams in a room.
         simulated_share: of the rooms, the share simulated rather than measured; all, where no RIR was given.
+        box_share: of the simulated rooms, the share that are boxes computed by image sources; the others are decaying
+            noise.
         t60_s: reverberation time of simulated rooms.
         tilt_db: gain at 8 kHz against 0 Hz of the microphone's response, either way.
+        band_probability: share of streams from a device that lets only a band through.
+        band_low_hz, band_high_hz: where that band begins and ends; a telephone's is 300 to 3400.
+        codec_probability: share of streams that went through a codec.
+        telephone_share: of those, the share of a telephone's, µ-law at 8 kHz; the others are MP3.
+        mp3_kbps: rate of the MP3.
+        skew_probability: share of streams from a device whose clock is off.
+        skew_ppm: by how many millionths at most, either way.
     """
 
     level_dbfs: Range = (-42.0, -16.0)
@@ -40,8 +68,23 @@ class AugmentConfig(Section):
     snr_db: Range = (0.0, 25.0)
     reverb_probability: Probability = 0.6
     simulated_share: Probability = 0.5
+    box_share: Probability = 0.5
     t60_s: Range = (0.1, 1.2)
     tilt_db: float = Field(8.0, ge=0.0, le=30.0)
+    band_probability: Probability = 0.2
+    band_low_hz: FrequencyRange = (50.0, 400.0)
+    band_high_hz: FrequencyRange = (3000.0, 7500.0)
+    codec_probability: Probability = 0.15
+    telephone_share: Probability = 0.5
+    mp3_kbps: Mp3Range = (16.0, 64.0)
+    skew_probability: Probability = 0.3
+    skew_ppm: float = Field(1000.0, ge=0.0, le=10_000.0)
+
+    @model_validator(mode="after")
+    def _band_has_width(self) -> Self:
+        if self.band_low_hz[1] >= self.band_high_hz[0]:
+            raise ValueError("band_low_hz reaches above band_high_hz; leave room between them")
+        return self
 
 
 class Condition(Section):

@@ -1,0 +1,47 @@
+"""Rooms: the direct sound comes first and alone, reflections when geometry says, and decay as long as asked."""
+
+import math
+
+import numpy as np
+import pytest
+
+from wakeword.streams.rooms import Box, box_rir, draw_box
+
+RATE = 16_000
+
+
+def decay_s(rir: np.ndarray) -> float:
+    """Return the reverberation time by Schroeder's backward integration, from the fall between -5 and -25 dB."""
+    left = np.cumsum(rir[::-1].astype(float) ** 2)[::-1]
+    level = 10 * np.log10(left / left[0])
+    return float(3 * (np.argmax(level < -25) - np.argmax(level < -5)) / RATE)
+
+
+def test_a_reflection_comes_when_and_as_strong_as_geometry_says() -> None:
+    # Far from all walls but the floor: the first reflection is that of the floor.
+    box = Box((40.0, 40.0, 40.0), (20.0, 20.0, 1.0), (23.0, 20.0, 1.0), 0.36, 1)
+    rir = box_rir(box)
+    direct = int(np.argmax(np.abs(rir)))
+    assert rir[direct] == pytest.approx(1.0)
+    path = math.hypot(3.0, 2.0)
+    delay = round((path - 3.0) / 343.0 * RATE)
+    around = rir[direct + delay - 2 : direct + delay + 3]
+    # Amplitude falls with distance, and a wall that takes 36 % of the energy leaves 80 % of the amplitude.
+    assert np.abs(around).max() == pytest.approx(0.8 * 3.0 / path, rel=0.1)
+
+
+def test_drawn_rooms_hold_their_people_and_decay_about_as_asked() -> None:
+    rng = np.random.default_rng(2)
+    for t60 in (0.25, 0.5):
+        boxes = [draw_box(t60, rng) for _ in range(12)]
+        for box in boxes:
+            for place in (box.source, box.microphone):
+                assert all(0.3 < at < side - 0.3 for at, side in zip(place, box.size, strict=True))
+        # Sabine's law is that of a diffuse field; small rooms with flat walls differ from it.
+        assert 0.6 * t60 < np.median([decay_s(box_rir(box)) for box in boxes]) < 1.8 * t60
+
+
+def test_a_box_sounds_the_same_every_time() -> None:
+    box = draw_box(0.4, np.random.default_rng(5))
+    assert draw_box(0.4, np.random.default_rng(5)) == box
+    assert np.array_equal(box_rir(box), box_rir(box))
