@@ -22,6 +22,7 @@ ROWS = [
     {"models", "streams"},
     {"features", "detection"},
     {"sources", "splitting"},
+    {"engines"},
     {"corpus"},
     {"base"},
 ]
