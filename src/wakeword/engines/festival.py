@@ -14,8 +14,6 @@ from wakeword.engines import program
 from wakeword.engines.speaker import (
     KEY,
     LICENCE,
-    SLOW,
-    USUAL,
     Cast,
     Factors,
     Parameter,
@@ -64,7 +62,7 @@ class FestivalConfig(Section):
 
     share: Share
     voices: list[Text] | None = Field(None, min_length=1)
-    stretch: Factors = [USUAL, SLOW]
+    stretch: Factors = [0.85, 1.35]
     pitch: Factors = [0.85, 1.2]
 
 
@@ -111,7 +109,7 @@ class Festival:
             (folder / "manner.scm").write_text(f"(voice_{self.voice})\n{manner}\n")
             sound = folder / "said.wav"
             command = ["text2wave", "-o", str(sound), "-eval", str(folder / "manner.scm"), str(folder / "text")]
-            program.ask(command, home=folder)  # a user's .festivalrc must not speak too
+            program.run(command, home=folder)  # a user's .festivalrc must not speak too
             samples, rate = program.read(sound)
         return Said(samples, rate, phoneme_count(text, language), f"{ENGINE} {self.version}")
 
@@ -123,7 +121,7 @@ def cast(config: FestivalConfig, language: str, root: Path) -> Cast:
         UserError: festival is not installed, has no voice of the language, or no such voice.
     """
     program.require(ENGINE, PACKAGES)
-    listed = dict(re.findall(r"^([\w-]+) (\w+)$", program.ask([ENGINE, "--pipe"], _LIST), re.MULTILINE))
+    listed = dict(re.findall(r"^([\w-]+) (\w+)$", program.answer([ENGINE, "--pipe"], _LIST), re.MULTILINE))
     base = language.split("-")[0]
     known = sorted(voice for voice, name in listed.items() if _LANGUAGES.get(name, name) == base)
     if not known:
@@ -134,7 +132,7 @@ def cast(config: FestivalConfig, language: str, root: Path) -> Cast:
     for voice in config.voices or []:
         if voice not in known:
             raise UserError(f"params.yaml: '{KEY}.festival.voices' names '{voice}'; there are {', '.join(known)}")
-    version = program.ask([ENGINE, "--version"]).split("System: ", 1)[1].split(":")[0]
+    version = program.answer([ENGINE, "--version"]).split("System: ", 1)[1].split(":")[0]
 
     def draw(voice: str, rng: np.random.Generator) -> Festival:
         stretch, pitch = drawn(config.stretch, rng), drawn(config.pitch, rng)

@@ -13,8 +13,6 @@ from wakeword.engines import program
 from wakeword.engines.speaker import (
     KEY,
     LICENCE,
-    SLOW,
-    USUAL,
     Cast,
     Factors,
     Parameter,
@@ -45,7 +43,7 @@ class FliteConfig(Section):
 
     share: Share
     voices: list[Text] | None = Field(None, min_length=1)
-    stretch: Factors = [USUAL, SLOW]
+    stretch: Factors = [0.85, 1.35]
     pitch: Factors = [0.85, 1.2]
 
 
@@ -89,7 +87,7 @@ class Flite:
         how = ["--setf", f"duration_stretch={self.stretch}", "--setf", f"f0_shift={self.pitch}"]
         with tempfile.TemporaryDirectory() as folder:
             sound = Path(folder) / "said.wav"
-            program.ask([ENGINE, "-voice", voice, *how, "-t", ascii_letters(text), "-o", str(sound)])
+            program.run([ENGINE, "-voice", voice, *how, "-t", ascii_letters(text), "-o", str(sound)])
             samples, rate = program.read(sound)
         return Said(samples, rate, phoneme_count(text, language), f"{ENGINE} {self.version}")
 
@@ -103,7 +101,7 @@ def cast(config: FliteConfig, language: str, root: Path) -> Cast:
     program.require(ENGINE, "flite")
     if language.split("-")[0] != "en":
         raise UserError(f"params.yaml: flite speaks English, not '{language}'; set '{KEY}.flite' to null")
-    built_in = program.ask([ENGINE, "-lv"]).split(":", 1)[1].split()
+    built_in = program.answer([ENGINE, "-lv"]).split(":", 1)[1].split()
     for voice in config.voices or []:
         # flite itself would take its first voice instead, without a word.
         if is_file(voice) and not (root / voice).is_file():
@@ -111,7 +109,7 @@ def cast(config: FliteConfig, language: str, root: Path) -> Cast:
         if not is_file(voice) and voice not in built_in:
             listed = ", ".join(sorted(built_in))
             raise UserError(f"params.yaml: '{KEY}.flite.voices' names '{voice}'; there are {listed}")
-    version = program.ask([ENGINE, "--version"]).split("version: ", 1)[1].split()[0].removeprefix("flite-")
+    version = program.answer([ENGINE, "--version"], status=1).split("version: ", 1)[1].split()[0].removeprefix("flite-")
 
     def draw(voice: str, rng: np.random.Generator) -> Flite:
         stretch, pitch = drawn(config.stretch, rng), drawn(config.pitch, rng)

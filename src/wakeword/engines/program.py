@@ -1,5 +1,6 @@
 """Running a synthesizer that is a program: whether it is there, and what it says of itself or writes."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -23,21 +24,37 @@ def require(program: str, packages: str) -> None:
         )
 
 
-def ask(command: Sequence[str], question: str = "", home: Path | None = None) -> str:
-    """Run a program with `question` as its input and return what it prints; no shell ever reads a word of it.
+def answer(command: Sequence[str], question: str = "", status: int = 0) -> str:
+    """Return what a program prints about itself, given `question` as its input, when it ends with `status`.
+
+    Raises:
+        UserError: it ends otherwise.
+    """
+    try:
+        return run(command, question, status=status)
+    except CannotSay as failure:
+        name = command[0]
+        raise UserError(
+            f"params.yaml: '{KEY}.{name}' is set, but {failure}; see that `{name}` works, or set the key to null"
+        ) from None
+
+
+def run(command: Sequence[str], question: str = "", home: Path = Path("/nonexistent"), status: int = 0) -> str:
+    """Run a program and return what it prints; no shell ever reads a word of it.
 
     Args:
         command: the program and its arguments.
         question: its standard input.
-        home: its HOME, where a user's own settings must not change what it does.
+        home: its HOME; never the user's, whose settings must not change what it does.
+        status: with which it is to end.
 
     Raises:
-        CannotSay: it takes too long, or fails.
+        CannotSay: it takes too long, or ends otherwise.
     """
-    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(home or "/nonexistent")}
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": str(home)}
     try:
         done = subprocess.run(
-            [shutil.which(command[0]) or command[0], *command[1:]],
+            command,
             input=question,
             env=environment,
             timeout=TIMEOUT_S,
@@ -47,9 +64,9 @@ def ask(command: Sequence[str], question: str = "", home: Path | None = None) ->
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise CannotSay(f"{command[0]} gives no sound in {TIMEOUT_S} s") from None
-    if done.returncode:
-        raise CannotSay(f"{command[0]} fails with status {done.returncode}: {done.stderr.strip()[-200:]}")
+        raise CannotSay(f"{command[0]} takes longer than {TIMEOUT_S} s") from None
+    if done.returncode != status:
+        raise CannotSay(f"{command[0]} ends with status {done.returncode}: {done.stderr.strip()[-200:]}")
     return done.stdout
 
 
