@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.engines.pitch import fundamental
 from wakeword.corpus.manifest import Recording, Rejection
 from wakeword.engines import espeak_library
 from wakeword.engines.espeak import Espeak, speaker
@@ -31,17 +32,6 @@ def recorded(utterance: Utterance) -> Recording:
 def digest(result: object) -> str:
     assert isinstance(result, Recording), result
     return hashlib.sha256(result.pcm.tobytes()).hexdigest()
-
-
-def fundamental(pcm: np.ndarray) -> float:
-    """The median pitch in Hz of the loud frames, by autocorrelation."""
-    frames = np.lib.stride_tricks.sliding_window_view(pcm.astype(float), 800)[::160]
-    frames = frames[frames.std(axis=1) > 0.3 * frames.std(axis=1).max()]
-    frames = frames - frames.mean(axis=1, keepdims=True)
-    spectra = np.abs(np.fft.rfft(frames, 2048)) ** 2
-    similarity = np.fft.irfft(spectra)[:, : 16000 // 60]
-    similarity[:, : 16000 // 450] = -np.inf
-    return float(np.median(16000 / similarity.argmax(axis=1)))
 
 
 def spectrum(pcm: np.ndarray) -> np.ndarray:

@@ -20,8 +20,7 @@ from wakeword.base.errors import UserError
 from wakeword.base.params import Section, Text
 from wakeword.engines.speaker import (
     KEY,
-    SLOW,
-    USUAL,
+    Amounts,
     CannotSay,
     Cast,
     Factors,
@@ -29,6 +28,7 @@ from wakeword.engines.speaker import (
     Said,
     Share,
     drawn,
+    drawn_evenly,
     phoneme_count,
 )
 
@@ -47,8 +47,7 @@ class PiperConfig(Section):
         share: of the utterances.
         models: voices, as files below `ingest.root` such as "voices/en_US-libritts-high.onnx"; the file of the same
             name and ".json" lies beside each.
-        speakers: numbers of the speakers that a model with several lends; null for all. With several models, those of
-            each that has them.
+        speakers: numbers of the speakers that each model with several lends; null for all.
         length_scale: lowest and highest duration, as a factor of the voice's own.
         noise_scale: lowest and highest variation of the voice.
         noise_w: lowest and highest variation of the rhythm.
@@ -58,9 +57,9 @@ class PiperConfig(Section):
     share: Share
     models: list[Text] = Field(min_length=1)
     speakers: list[int] | None = Field(None, min_length=1)
-    length_scale: Factors = [USUAL, SLOW]
-    noise_scale: Factors = [0.5, 0.9]
-    noise_w: Factors = [0.5, 1.0]
+    length_scale: Factors = [1.0, 1.6]
+    noise_scale: Amounts = [0.5, 0.9]
+    noise_w: Amounts = [0.5, 1.0]
     licence: Text = "unknown"
 
 
@@ -115,7 +114,10 @@ class Piper:
         how = SynthesisConfig(
             self.speaker, self.length_scale, self.noise_scale, self.noise_w, normalize_audio=False, volume=_VOLUME
         )
-        chunks = [chunk.audio_int16_array for chunk in voice.synthesize(text, how)]
+        try:
+            chunks = [chunk.audio_int16_array for chunk in voice.synthesize(text, how)]
+        except Exception as failure:  # whatever a stranger's graph does with a text
+            raise CannotSay(f"the voice fails: {failure}") from None
         if not chunks:
             raise CannotSay("no sound came out")
         samples = np.concatenate(chunks)
@@ -136,6 +138,8 @@ def cast(config: PiperConfig, language: str, root: Path) -> Cast:
     from importlib.metadata import version
 
     voices: dict[str, tuple[str, int | None]] = {}
+    if config.speakers and all(_count(root / model, language) == 1 for model in config.models):
+        raise UserError(f"params.yaml: '{KEY}.piper.speakers' is set, but every model has one speaker only; remove it")
     for model in config.models:
         for number in _speakers(root / model, config.speakers, language):
             if voices.setdefault(_voice(model, number), (model, number)) != (model, number):
@@ -147,8 +151,8 @@ def cast(config: PiperConfig, language: str, root: Path) -> Cast:
         return Piper(
             *voices[voice],
             length_scale=drawn(config.length_scale, rng),
-            noise_scale=drawn(config.noise_scale, rng),
-            noise_w=drawn(config.noise_w, rng),
+            noise_scale=drawn_evenly(config.noise_scale, rng),
+            noise_w=drawn_evenly(config.noise_w, rng),
             root=str(root),
             licence=config.licence,
             version=installed,
@@ -164,6 +168,21 @@ def _voice(model: str, speaker: int | None) -> str:
 
 def _speakers(model: Path, named: list[int] | None, language: str) -> list[int | None]:
     """Return the numbers of a model's speakers that are to be used; [None] where it has one only."""
+    count = _count(model, language)
+    if count == 1:
+        return [None]
+    for number in named or []:
+        if not 0 <= number < count:
+            raise UserError(f"params.yaml: '{KEY}.piper.speakers' names {number}; {model} has 0 to {count - 1}")
+    return list(named or range(count))
+
+
+def _count(model: Path, language: str) -> int:
+    """Return how many speakers a model has.
+
+    Raises:
+        UserError: it is missing, no voice, or one of another language.
+    """
     key = f"params.yaml: '{KEY}.piper.models' names {model}"
     beside = Path(f"{model}.json")
     for path, holding in ((model, "a Piper voice in ONNX"), (beside, "that voice's settings in JSON")):
@@ -176,12 +195,7 @@ def _speakers(model: Path, named: list[int] | None, language: str) -> list[int |
         raise UserError(f"{key}, but {beside} is no settings of a Piper voice ({failure!r}); get it again") from None
     if spoken.split("-")[0] != language.split("-")[0]:
         raise UserError(f"{key}, which speaks '{spoken}', not 'language: {language}'; remove it")
-    if count <= 1:
-        return [None]
-    for number in named or []:
-        if not 0 <= number < count:
-            raise UserError(f"params.yaml: '{KEY}.piper.speakers' names {number}; {model} has 0 to {count - 1}")
-    return list(named or range(count))
+    return max(count, 1)
 
 
 class _SessionWithNoise:
@@ -199,7 +213,7 @@ class _SessionWithNoise:
         return self.session.run(outputs, inputs | noise)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _load(model: Path) -> tuple[Any, _SessionWithNoise]:
     """Load a voice: `piper.PiperVoice`, and the session within it."""
     import onnx
@@ -207,14 +221,16 @@ def _load(model: Path) -> tuple[Any, _SessionWithNoise]:
     from piper import PiperVoice
     from piper.config import PiperConfig as Settings
 
-    try:
-        graph = onnx.load(model)
-    except Exception as failure:
-        raise UserError(f"{model} is no ONNX file ({failure}); get the voice again") from None
-    names = with_noise_inputs(graph, model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # every core has a process of its own
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    try:
+        graph = onnx.load(model)
+        names = with_noise_inputs(graph, model)
+        session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except UserError:
+        raise
+    except Exception as failure:  # of protobuf, onnx or onnxruntime, which share no base
+        raise UserError(f"{model} is no Piper voice in ONNX ({failure}); get it again") from None
     noise = _SessionWithNoise(session, names)
     settings = Settings.from_dict(json.loads(Path(f"{model}.json").read_text(encoding="utf-8")))
     return PiperVoice(config=settings, session=noise), noise
@@ -238,7 +254,7 @@ def with_noise_inputs(model: Any, path: Path) -> list[str]:
     nodes: list[Any] = []
     names: list[str] = []
     for node in model.graph.node:
-        if "Random" not in node.op_type and node.op_type != "Multinomial":
+        if not _draws(node):
             nodes.append(node)
             continue
         if node.op_type != "RandomNormalLike" or {attribute.name for attribute in node.attribute} - {"dtype"}:
@@ -259,3 +275,10 @@ def with_noise_inputs(model: Any, path: Path) -> list[str]:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return names
+
+
+def _draws(node: Any) -> bool:
+    """Say whether a node draws random numbers, itself or in a graph within it."""
+    if "Random" in node.op_type or node.op_type in ("Bernoulli", "Multinomial"):
+        return True
+    return any(_draws(inner) for attribute in node.attribute for inner in attribute.g.node)

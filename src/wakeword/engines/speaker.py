@@ -15,13 +15,11 @@ KEY = "ingest.synthesis.engines"
 
 LICENCE = "synthesized, no third-party rights known"
 
-USUAL, SLOW = 1.0, 1.6
-"""How many times as long as at an engine's usual pace an utterance is to take: from reading to saying a wake word."""
-
 Parameter = str | int | float
 
 
-def _rising(bounds: list[float]) -> list[float]:
+def rising(bounds: list[float]) -> list[float]:
+    """Raise ValueError, which pydantic reports with the key, where a range has its higher end first."""
     if bounds[0] > bounds[1]:
         raise ValueError(f"the range {bounds} falls; put the lower value first")
     return bounds
@@ -29,9 +27,13 @@ def _rising(bounds: list[float]) -> list[float]:
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Factors = Annotated[
-    list[Annotated[float, Field(ge=0.25, le=4)]], Field(min_length=2, max_length=2), AfterValidator(_rising)
+    list[Annotated[float, Field(ge=0.25, le=4)]], Field(min_length=2, max_length=2), AfterValidator(rising)
 ]
 """Lowest and highest of a factor that multiplies what is usual."""
+Amounts = Annotated[
+    list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2), AfterValidator(rising)
+]
+"""Lowest and highest of what there may be nothing of."""
 
 
 class CannotSay(Exception):
@@ -100,6 +102,11 @@ class Cast:
 def drawn(bounds: Sequence[float], rng: np.random.Generator) -> float:
     """Return a factor between two, evenly on a logarithmic scale; three decimals, as it stands in the manifest."""
     return round(float(np.exp(rng.uniform(*np.log(bounds)))), 3)
+
+
+def drawn_evenly(bounds: Sequence[float], rng: np.random.Generator) -> float:
+    """Return a value between two, evenly; three decimals, as it stands in the manifest."""
+    return round(float(rng.uniform(bounds[0], bounds[1])), 3)
 
 
 def phoneme_count(text: str, language: str) -> int:

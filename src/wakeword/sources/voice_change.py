@@ -5,30 +5,18 @@ Morise, Yokomori and Ozawa, "WORLD: a vocoder-based high-quality speech synthesi
 """
 
 from dataclasses import asdict, dataclass
-from typing import Annotated
 
 import numpy as np
 import pyworld
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from wakeword.base.params import Section
 from wakeword.corpus.manifest import SAMPLE_RATE
-from wakeword.engines.speaker import Factors, drawn
+from wakeword.engines.speaker import Amounts, Factors, drawn, drawn_evenly
 
 _FRAME_MS = 5.0
 _LOWEST_HZ, _HIGHEST_HZ = 60.0, 600.0
 _SILENT = 1e-12
-
-
-def _rising(bounds: list[float]) -> list[float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"the range {bounds} falls; put the lower value first")
-    return bounds
-
-
-Portions = Annotated[
-    list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2), AfterValidator(_rising)
-]
 
 
 class VoiceChangeConfig(Section):
@@ -48,7 +36,7 @@ class VoiceChangeConfig(Section):
     pitch: Factors = [0.75, 1.35]
     melody: Factors = [0.6, 1.5]
     tempo: Factors = [0.85, 1.2]
-    breath: Portions = [0.0, 0.5]
+    breath: Amounts = [0.0, 0.5]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +68,7 @@ def draw(config: VoiceChangeConfig, rng: np.random.Generator) -> VoiceChange | N
         pitch=drawn(config.pitch, rng),
         melody=drawn(config.melody, rng),
         tempo=drawn(config.tempo, rng),
-        breath=round(float(rng.uniform(config.breath[0], config.breath[1])), 3),
+        breath=drawn_evenly(config.breath, rng),
     )
 
 
