@@ -24,6 +24,7 @@ ROWS = [
     {"models", "streams"},
     {"features", "detection"},
     {"sources", "splitting"},
+    {"engines"},
     {"corpus"},
     {"base"},
 ]

@@ -2,6 +2,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from wakeword.base.errors import UserError
+from wakeword.engines.espeak import NOT_HUMAN, Espeak, EspeakConfig
+from wakeword.engines.espeak_library import phonemes, variants
+from wakeword.engines.registry import EnginesConfig
 from wakeword.sources import typed_phrase
-from wakeword.sources.synthesis import Utterance, phonemes, variants
+from wakeword.sources.synthesis import Utterance
 from wakeword.sources.synthesis_config import NegativeKinds, SynthesisConfig
 from wakeword.sources.typed_phrase import (
-    NOT_HUMAN,
     Vocabulary,
     edit_distances,
     phrase_parts,
@@ -25,7 +28,15 @@ from wakeword.sources.typed_phrase import (
 
 PHRASES = ["snowboy", "night light"]
 ACCENTS = ["en-us", "en-gb"]
-CONFIG = SynthesisConfig(positives=130, negatives=300, voices=ACCENTS)
+
+
+def config_of(positives: int, negatives: int, **espeak: Any) -> SynthesisConfig:
+    engines = EnginesConfig(espeak=EspeakConfig(**espeak))
+    return SynthesisConfig(positives=positives, negatives=negatives, engines=engines)
+
+
+CONFIG = config_of(130, 300, voices=ACCENTS)
+ESPEAK = EspeakConfig()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,6 +57,11 @@ def negatives(spoken: list[Utterance]) -> list[Utterance]:
     return [utterance for utterance in spoken if utterance.label != "positive"]
 
 
+def by(utterance: Utterance) -> Espeak:
+    assert isinstance(utterance.by, Espeak)
+    return utterance.by
+
+
 def of(said: list[Utterance], phrase: str | None) -> list[Utterance]:
     return [utterance for utterance in said if utterance.phrase == phrase]
 
@@ -62,11 +78,11 @@ def test_counts_and_labels(spoken: list[Utterance]) -> None:
 
 def test_parameters_stay_in_their_ranges_and_fill_them(spoken: list[Utterance]) -> None:
     for name in ("rate_wpm", "pitch", "pitch_range"):
-        low, high = getattr(CONFIG, name)
-        values = np.array([getattr(utterance, name) for utterance in spoken])
+        low, high = getattr(ESPEAK, name)
+        values = np.array([getattr(utterance.by, name) for utterance in spoken])
         assert low <= values.min() <= low + 5
         assert high - 5 <= values.max() <= high
-    assert {utterance.voice for utterance in spoken} == set(ACCENTS)
+    assert {by(utterance).voice for utterance in spoken} == set(ACCENTS)
 
 
 def test_the_same_seed_says_the_same_and_another_something_else(spoken: list[Utterance]) -> None:
@@ -93,7 +109,7 @@ def test_shares_of_kinds_hold_from_the_start(negatives: list[Utterance]) -> None
 def test_every_speaker_says_both(spoken: list[Utterance], negatives: list[Utterance]) -> None:
     human = set(variants()) - set(NOT_HUMAN)
     for said in (of(spoken, PHRASES[0]), of(spoken, PHRASES[1]), negatives):
-        turns = Counter(utterance.variant for utterance in said)
+        turns = Counter(by(utterance).variant for utterance in said)
         assert set(turns) == human
         assert max(turns.values()) - min(turns.values()) <= 1
 
@@ -226,14 +242,14 @@ def test_edit_distances_are_levenshtein(target: list[int], rows: list[list[int]]
     ],
 )
 def test_what_cannot_be_said_is_explained(phrase: str, language: str, complaint: str) -> None:
-    config = SynthesisConfig(positives=2, negatives=30, voices=["en-us"] if language == "en" else None)
+    config = config_of(2, 30, voices=["en-us"] if language == "en" else None)
     with pytest.raises(UserError, match=complaint):
         utterances(config, [phrase], language, 0)
 
 
 def test_a_phrase_that_other_speech_holds_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typed_phrase, "_ATTEMPTS", (range(1),))
-    config = SynthesisConfig(positives=2, negatives=60, voices=["en-us"])
+    config = config_of(2, 60, voices=["en-us"])
     with pytest.raises(UserError, match=r"so short that other speech holds it too, as '.*' does.*than 'a'"):
         utterances(config, ["a"], "en", 0)
 
@@ -241,23 +257,26 @@ def test_a_phrase_that_other_speech_holds_is_explained(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("update", "complaint"),
     [
-        ({"voices": ["en-mars"]}, "'ingest.synthesis.voices' names 'en-mars'; for 'en' there are en-gb, en-us"),
-        ({"variants": ["f3", "F3"]}, "'ingest.synthesis.variants' names 'F3'; there are .*f3"),
+        (
+            {"voices": ["en-mars"]},
+            "'ingest.synthesis.engines.espeak.voices' names 'en-mars'; for 'en' there are en-gb, en-us",
+        ),
+        ({"variants": ["f3", "F3"]}, "'ingest.synthesis.engines.espeak.variants' names 'F3'; there are .*f3"),
     ],
 )
 def test_unknown_voices_are_explained(update: dict[str, list[str]], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        utterances(CONFIG.model_copy(update=update), ["snowboy"], "en", 0)
+        utterances(config_of(2, 2, **update), ["snowboy"], "en", 0)
 
 
 def test_a_language_without_a_list_of_words_still_has_positives() -> None:
     said = utterances(SynthesisConfig(positives=3, negatives=0), ["saluton"], "eo", 0)
-    assert [(utterance.text, utterance.voice) for utterance in said] == [("saluton", "eo")] * 3
+    assert [(utterance.text, by(utterance).voice) for utterance in said] == [("saluton", "eo")] * 3
 
 
 def test_other_languages_speak_their_own_words() -> None:
     said = utterances(SynthesisConfig(positives=1, negatives=10), ["你好小爱"], "zh", 0)
-    assert {utterance.voice for utterance in said} == {"cmn"}
+    assert {by(utterance).voice for utterance in said} == {"cmn"}
     sentences = [utterance.text for utterance in said if utterance.kind == "sentence"]
     assert all("\u4e00" <= letter <= "\u9fff" for text in sentences for letter in text.replace(" ", ""))
 
@@ -267,11 +286,11 @@ def test_other_languages_speak_their_own_words() -> None:
     [
         {"positives": -1},
         {"positives": 0, "negatives": 0},
-        {"rate_wpm": [170, 95]},
-        {"rate_wpm": [60, 95]},
-        {"pitch": [50]},
-        {"pitch": [0, 100]},
-        {"voices": []},
+        {"engines": {"espeak": {"rate_wpm": [170, 95]}}},
+        {"engines": {"espeak": {"rate_wpm": [60, 95]}}},
+        {"engines": {"espeak": {"pitch": [50]}}},
+        {"engines": {"espeak": {"pitch": [0, 100]}}},
+        {"engines": {"espeak": {"voices": []}}},
         {"kinds": {"sentence": 0.5, "similar": 0.2, "part": 0.2}},
         {"kinds": {"sentence": 1.2, "similar": -0.2, "part": 0.0}},
         {"speed": 3},

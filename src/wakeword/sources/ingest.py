@@ -50,7 +50,9 @@ def ingest(
     found = find(config, phrases)
     _say_what_was_found(found, config)
     found.add(corpora.find(config, phrases, downloads))
-    spoken = utterances(config.synthesis, phrases, language, seed, workers) if config.synthesis else []
+    spoken = []
+    if config.synthesis:
+        spoken = utterances(config.synthesis, phrases, language, seed, workers, Path(config.root))
     with files.replacing_folder(corpus) as temporary:
         scratch = temporary / "scratch"
         scratch.mkdir()

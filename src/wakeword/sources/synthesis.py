@@ -1,60 +1,21 @@
-"""Saying text with espeak-ng, which the `espeakng_loader` wheel carries: one utterance in, one recording out.
+"""Saying an utterance: one engine's speaker says it, a vocoder may change the voice, and the result is checked."""
 
-The C library keeps state from one utterance to the next that no call resets (pitch flutter, gain control, the noise of
-breath), so every utterance gets a freshly loaded library and is the same bytes whatever was said before it. Loading
-costs about 4 ms. The library can crash: call `speak` and `phonemes` through `wakeword.workers.ordered_map`.
-"""
-
-import _ctypes
-import ctypes
-import os
-import re
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-import espeakng_loader
 import numpy as np
 import soxr
 
 from wakeword.corpus.manifest import SAMPLE_RATE, Label, Origin, Recording, Rejection
+from wakeword.engines.speaker import CannotSay, Speaker
 from wakeword.sources.activity import active_interval
+from wakeword.sources.voice_change import VoiceChange, changed
 
-ENGINE = "espeak-ng"
-LICENCE = "synthesized, no third-party rights known"
-
-# Low enough that the loudest human variant at the highest pitch stays clear of the library's gain control: it distorts.
-VOLUME = 40
-
-# Bounds of a plausible active duration in seconds, at 175 words a minute: so much for each phoneme, and at most
-# so much more. Human variants measured 0.05 to 0.19 a phoneme; outside, something was left out, spelled out or drowned.
+# Bounds of a plausible active duration in seconds, at an engine's usual pace: so much for each phoneme, and at most
+# so much more. Human variants of espeak-ng measured 0.05 to 0.19 a phoneme; outside, something was left out, spelled
+# out or drowned.
 _SHORTEST_PER_PHONEME = 0.045
 _LONGEST_PER_PHONEME, _LONGEST_EXTRA = 0.25, 0.3
 _QUIETEST_PEAK = 200
-
-_SYNCHRONOUS, _DO_NOT_EXIT, _UTF8, _IPA = 2, 0x8000, 1, 2
-_RATE, _VOLUME, _PITCH, _RANGE, _WORD_GAP = 1, 2, 3, 4, 7
-_STRESS_AND_LENGTH = str.maketrans("", "", "ˈˌːˑ̩̯͡‿'ʔ")
-
-
-class _Voice(ctypes.Structure):
-    _fields_ = [
-        ("name", ctypes.c_char_p),
-        ("languages", ctypes.c_char_p),
-        ("identifier", ctypes.c_char_p),
-        ("gender", ctypes.c_ubyte),
-        ("age", ctypes.c_ubyte),
-        ("variant", ctypes.c_ubyte),
-        ("reserved", ctypes.c_ubyte),
-        ("score", ctypes.c_int),
-        ("spare", ctypes.c_void_p),
-    ]
-
-
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +28,8 @@ class Utterance:
         phrase: the wake phrase that it speaks; None unless `label` is positive.
         kind: "phrase", "sentence", "similar" or "part".
         language: ISO 639 code, as in params.
-        voice: the accent, a key of `voices()` such as "en-us".
-        variant: the speaker, one of `variants()` such as "f3"; "" is the voice as it comes.
-        rate_wpm: nominal words a minute, 80 to 450.
-        pitch: 0 to 99, 50 being the speaker's own.
-        pitch_range: 0 (monotone) to 99, 50 being the speaker's own.
+        by: a voice of an engine and its manner.
+        change: what is then changed of the voice; None for nothing.
     """
 
     text: str
@@ -79,242 +37,70 @@ class Utterance:
     phrase: str | None
     kind: str
     language: str
-    voice: str
-    variant: str
-    rate_wpm: int
-    pitch: int
-    pitch_range: int
+    by: Speaker
+    change: VoiceChange | None = None
 
     @property
     def description(self) -> str:
-        speaker = f"{self.voice}+{self.variant}" if self.variant else self.voice
-        return f"{ENGINE} {speaker} rate={self.rate_wpm} pitch={self.pitch} range={self.pitch_range}: {self.text!r}"
+        change = f" changed {self.change.description}" if self.change else ""
+        return f"{self.by.description}{change}: {self.text!r}"
 
 
 def speak(utterance: Utterance) -> Recording | Rejection:
     """Say one utterance; the same utterance gives the same samples in any process and any order.
 
+    Engines can crash: call it through `wakeword.workers.ordered_map`.
+
     Returns:
-        The recording, int16 at 16 kHz; or a rejection naming text and voice where the result is silent, clipped, or
-        too short or too long for its text.
+        The recording, int16 at 16 kHz; or a rejection naming text and voice where the engine can't say the text, or
+        the result is silent, clipped, or too short or too long for its text.
 
     Raises:
-        ValueError: the wheel has no such voice or variant, or espeak-ng silently took another one.
+        ValueError: the engine has no such voice.
     """
-    native, rate, phoneme_count, version = _synthesize(utterance)
-    pcm = np.asarray(soxr.resample(native, rate, SAMPLE_RATE), dtype=np.int16)
+    try:
+        said = utterance.by.say(utterance.text, utterance.language)
+    except CannotSay as failure:
+        return _rejection(utterance, str(failure))
+    pcm = np.asarray(soxr.resample(said.samples, said.rate, SAMPLE_RATE), dtype=np.int16)
     peak = int(np.abs(pcm.astype(np.int32)).max(initial=0))
     if peak < _QUIETEST_PEAK:
         return _rejection(utterance, f"silent (peak {peak} of 32768)")
-    if max(peak, int(np.abs(native.astype(np.int32)).max())) >= 32767:
+    if max(peak, int(np.abs(said.samples.astype(np.int32)).max())) >= 32767:
         return _rejection(utterance, "clipped (reaches full scale)")
+    if utterance.change:
+        pcm = changed(pcm, utterance.change)
     active = active_interval(pcm)
     seconds = (active[1] - active[0]) / SAMPLE_RATE
-    pace = 175 / utterance.rate_wpm
-    shortest = _SHORTEST_PER_PHONEME * phoneme_count * pace
-    longest = (_LONGEST_PER_PHONEME * phoneme_count + _LONGEST_EXTRA) * pace
+    pace = utterance.by.pace / (utterance.change.tempo if utterance.change else 1)
+    shortest = _SHORTEST_PER_PHONEME * said.phonemes * pace
+    longest = (_LONGEST_PER_PHONEME * said.phonemes + _LONGEST_EXTRA) * pace
     if not shortest <= seconds <= longest:
-        expected = f"{phoneme_count} phonemes should take {shortest:.2f} to {longest:.2f} s"
+        expected = f"{said.phonemes} phonemes should take {shortest:.2f} to {longest:.2f} s"
         return _rejection(utterance, f"lasts {seconds:.2f} s, but its {expected}")
-    return Recording(origin=_origin(utterance, version), pcm=pcm, origin_rate=rate, active=active)
-
-
-def phonemes(texts: Sequence[str], voice: str) -> list[tuple[str, ...]]:
-    """Return the phonemes (IPA, without stress, length and word limits) with which `voice` says each text.
-
-    A text with nothing to say gives an empty tuple. Where espeak-ng changes to another language within a text, a mark
-    such as "(en)" stands among the phonemes.
-
-    Raises:
-        ValueError: the wheel has no such voice.
-    """
-    with _library(voice, "") as library:
-        return [_phonemes(library, text) for text in texts]
-
-
-@cache
-def voices() -> dict[str, str]:
-    """Return the accents that the wheel carries: language code, such as "en-us", to voice file, such as "gmw/en-US"."""
-    found = {}
-    for path in sorted(_language_folder().rglob("*")):
-        if path.is_file() and (codes := _language_codes(path)):
-            found[codes[0][0]] = path.relative_to(_language_folder()).as_posix()
-    return found
-
-
-def voices_of(language: str) -> list[str]:
-    """Return the accents of a language, the usual one first; none if espeak-ng does not know it.
-
-    Accents that differ only in the script they read ("cmn-latn-pinyin", "en-shaw") are left out.
-    """
-    wanted = language.lower()
-    ranked = []
-    for code, file in voices().items():
-        ranks = dict(_language_codes(_language_folder() / file))
-        related = code == wanted or code.startswith(f"{wanted}-")
-        if (related or wanted in ranks) and not any(len(part) == 4 for part in code.split("-")[1:]):
-            ranked.append((not related, ranks.get(wanted, 99), code))
-    ranked.sort()
-    # "zh" names Mandarin and, further down, Cantonese: other languages, not accents.
-    return [code for other, _, code in ranked if not other] or [code for _, _, code in ranked[:1]]
-
-
-@cache
-def variants() -> tuple[str, ...]:
-    """Return the speakers that the wheel carries, sorted, "" (each voice as it comes) first."""
-    return ("", *sorted(path.name for path in (_data_folder() / "voices" / "!v").iterdir()))
-
-
-def speaker(variant: str) -> str:
-    """Return the group of a variant: the same throat whatever it says in whatever accent.
-
-    Variants that are one persona with another loudness of the voice, such as "steph2", are that persona.
-    """
-    return f"{ENGINE}:{_SAME_SPEAKER.get(variant, variant) or 'default'}"
-
-
-_SAME_SPEAKER = {
-    "Gene2": "Gene",
-    "Henrique": "Diogo",
-    "Hugo": "Diogo",
-    "edward2": "edward",
-    "iven2": "iven",
-    "iven3": "iven",
-    "iven4": "iven",
-    "michel": "Diogo",
-    "miguel": "Diogo",
-    "robert": "rob",
-    "steph2": "steph",
-    "steph3": "steph",
-}
+    return Recording(origin=_origin(utterance, said.engine), pcm=pcm, origin_rate=said.rate, active=active)
 
 
 def _rejection(utterance: Utterance, reason: str) -> Rejection:
-    return Rejection(utterance.description, f"{utterance.text!r} by {utterance.voice}+{utterance.variant}: {reason}")
+    return Rejection(utterance.description, f"{utterance.text!r} by {utterance.by.name}: {reason}")
 
 
-def _origin(utterance: Utterance, version: str) -> Origin:
+def _origin(utterance: Utterance, engine: str) -> Origin:
+    by = utterance.by
     return Origin(
         label=utterance.label,
         phrase=utterance.phrase,
         text=utterance.text,
         kind=utterance.kind,
-        group=speaker(utterance.variant),
+        group=by.group,
         group_known=True,
-        source=ENGINE,
-        licence=LICENCE,
+        source=by.engine,
+        licence=by.licence,
         language=utterance.language,
         path=utterance.description,
         synthesis={
-            "engine": f"{ENGINE} {version}",
-            "voice": utterance.voice,
-            "variant": utterance.variant,
-            "rate_wpm": utterance.rate_wpm,
-            "pitch": utterance.pitch,
-            "pitch_range": utterance.pitch_range,
-            "volume": VOLUME,
+            "engine": engine,
+            **by.parameters,
+            **(utterance.change.parameters if utterance.change else {}),
         },
     )
-
-
-def _synthesize(utterance: Utterance) -> tuple[np.ndarray, int, int, str]:
-    """Return samples (int16), their rate, the number of phonemes and the library's version."""
-    chunks: list[bytes] = []
-
-    def keep(samples: int | None, count: int, _events: int | None) -> int:
-        if samples and count > 0:
-            chunks.append(ctypes.string_at(samples, 2 * count))
-        return 0
-
-    callback = _Callback(keep)  # must outlive the synthesis
-    with _library(utterance.voice, utterance.variant) as library:
-        phoneme_count = len(_phonemes(library, utterance.text))
-        library.espeak_SetSynthCallback(callback)
-        parameters = {
-            _RATE: utterance.rate_wpm,
-            _VOLUME: VOLUME,
-            _PITCH: utterance.pitch,
-            _RANGE: utterance.pitch_range,
-            _WORD_GAP: 0,
-        }
-        for name, value in parameters.items():
-            _check(library.espeak_SetParameter(name, value, 0), f"parameter {name} = {value}")
-        # Breath and the Klatt voices draw noise from both generators; another utterance should not breathe the same.
-        seed = zlib.crc32(utterance.description.encode()) & 0x7FFFFFFF
-        library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
-        ctypes.CDLL(None).srand(ctypes.c_uint(seed))
-        encoded = utterance.text.encode() + b"\0"
-        status = library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded)), 0, 1, 0, _UTF8, None, None)
-        _check(status, utterance.description)
-        _check(library.espeak_Synchronize(), utterance.description)
-        rate = int(library.espeak_ng_GetSampleRate())
-        version = library.espeak_Info(None).decode().split()[0]
-    return np.frombuffer(b"".join(chunks), dtype=np.int16), rate, phoneme_count, version
-
-
-@contextmanager
-def _library(voice: str, variant: str) -> Iterator[ctypes.CDLL]:
-    """Load the library afresh with a voice set, and unload it at the end."""
-    if voice not in voices() or variant not in variants():
-        raise ValueError(f"the espeak-ng wheel has no voice '{voice}+{variant}'")
-    identifier = voices()[voice] + (f"+{variant}" if variant else "")
-    path = espeakng_loader.get_library_path()
-    if _is_loaded(path):
-        raise RuntimeError(f"{path} is in use elsewhere in this process, so its state can't be reset")
-    library = ctypes.CDLL(path)
-    try:
-        library.espeak_GetCurrentVoice.restype = ctypes.POINTER(_Voice)
-        library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        library.espeak_Info.restype = ctypes.c_char_p
-        data = str(_data_folder()).encode()
-        if library.espeak_Initialize(_SYNCHRONOUS, 0, data, _DO_NOT_EXIT) <= 0:
-            raise RuntimeError(f"espeak-ng can't read its data in {_data_folder()}; install espeakng-loader again")
-        _check(library.espeak_SetVoiceByName(identifier.encode()), f"voice {identifier}")
-        # An unknown variant is no error to espeak-ng: it takes the plain voice.
-        loaded = library.espeak_GetCurrentVoice().contents.identifier.decode()
-        if loaded != identifier:
-            raise ValueError(f"espeak-ng took voice '{loaded}' instead of '{identifier}'")
-        yield library
-    finally:
-        library.espeak_Terminate()
-        _ctypes.dlclose(library._handle)
-
-
-def _is_loaded(path: str) -> bool:
-    try:
-        handle = _ctypes.dlopen(path, os.RTLD_NOLOAD | os.RTLD_LAZY)
-    except OSError:
-        return False
-    _ctypes.dlclose(handle)
-    return True
-
-
-def _check(status: int, what: str) -> None:
-    if status != 0:
-        raise ValueError(f"espeak-ng refuses {what} (status {status})")
-
-
-def _phonemes(library: ctypes.CDLL, text: str) -> tuple[str, ...]:
-    separator = ord("_") << 8
-    rest = ctypes.c_char_p(text.encode())
-    clauses = []
-    while rest.value:
-        clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA | separator).decode())
-    tokens = re.split(r"[\s_]+|(?<=\))|(?=\()", " ".join(clauses).translate(_STRESS_AND_LENGTH))
-    return tuple(token for token in tokens if token.strip("-"))
-
-
-@cache
-def _data_folder() -> Path:
-    return Path(espeakng_loader.get_data_path())
-
-
-def _language_folder() -> Path:
-    return _data_folder() / "lang"
-
-
-@cache
-def _language_codes(voice_file: Path) -> list[tuple[str, int]]:
-    """Return the codes that a voice file answers to, its own first, with espeak-ng's rank (lower is preferred)."""
-    lines = re.findall(r"^\s*language\s+(\S+)[ \t]*(\d*)", voice_file.read_text(errors="replace"), re.MULTILINE)
-    return [(code.lower(), int(rank or 5)) for code, rank in lines]

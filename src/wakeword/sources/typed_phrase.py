@@ -1,4 +1,4 @@
-"""From a typed phrase to a list of utterances: what is to be said, by which of the synthesizer's speakers, and how.
+"""From a typed phrase to a list of utterances: what is to be said. Who says it, and how, stands in `casting`.
 
 Positives say the phrase. Negatives are running words, words that sound nearly like the phrase, and parts of the phrase;
 none of them holds the phrase, as text or as a sequence of phonemes in any accent used. All speakers say both.
@@ -14,6 +14,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,11 @@ import wordfreq
 
 from wakeword.base import log
 from wakeword.base.errors import UserError
-from wakeword.sources.synthesis import Utterance, phonemes, variants, voices, voices_of
+from wakeword.corpus.manifest import Label
+from wakeword.engines.espeak import accents
+from wakeword.engines.espeak_library import phonemes
+from wakeword.sources.casting import casting
+from wakeword.sources.synthesis import Utterance
 from wakeword.sources.synthesis_config import KEY, SynthesisConfig
 from wakeword.workers import Crash, count, ordered_map
 
@@ -29,56 +34,6 @@ Kind = Literal["sentence", "similar", "part"]
 Phonemes = tuple[str, ...]
 Saying = Callable[[str], Phonemes]
 """Gives the phonemes of a text in the main accent."""
-
-NOT_HUMAN = {
-    "AnxiousAndy": "no third formant",
-    "Andy": "no third formant",
-    "Demonic": "an echo as loud as the voice",
-    "Jacky": "third formant at 15 % of its place",
-    "Lee": "third formant at 9 % of its place",
-    "Marco": "formants no throat has; drawls at half the pace",
-    "Michael": "third formant at 59 % of its place",
-    "Reed": "fricatives drown its vowels",
-    "RicishayMax": "an echo as loud as the voice",
-    "RicishayMax2": "an echo as loud as the voice",
-    "RicishayMax3": "an echo as loud as the voice",
-    "Tweaky": "third formant at twice its place",
-    "UniRobot": "a robot",
-    "adam": "fricatives drown its vowels",
-    "anikaRobot": "a robot",
-    "announcer": "a public address system's echo",
-    "antonio": "overdriven, clips",
-    "benjamin": "fricatives drown its vowels",
-    "boris": "third formant at 57 % of its place",
-    "caleb": "whispers",
-    "david": "fricatives drown its vowels",
-    "edward2": "fricatives drown its vowels",
-    "fast": "a test of espeak-ng's pace; otherwise the plain voice",
-    "gustave": "third formant at 72 % of its place, first at 77 %",
-    "iven": "overdriven, clips",
-    "kaukovalta": "first formant at 40 % of its place",
-    "klatt": "fricatives drown its vowels",
-    "klatt2": "fricatives drown its vowels",
-    "klatt3": "fricatives drown its vowels",
-    "klatt5": "fricatives drown its vowels",
-    "klatt6": "fricatives drown its vowels",
-    "m8": "fricatives drown its vowels",
-    "marcelo": "third formant at 59 % of its place",
-    "mike2": "fricatives drown its vowels",
-    "robosoft": "a robot",
-    "robosoft2": "a robot",
-    "robosoft3": "a robot",
-    "robosoft4": "a robot",
-    "robosoft5": "a robot",
-    "robosoft6": "a robot",
-    "robosoft7": "a robot",
-    "robosoft8": "a robot",
-    "shelby": "second formant 40 % up, first 10 % down: no throat has them",
-    "travis": "first formant at half its place",
-    "whisper": "whispers",
-    "whisperf": "whispers",
-}
-"""Variants of espeak-ng that are not used unless named in params, and why."""
 
 _VOCABULARY = 20_000
 _SCRIPT_WORDS = 2_000
@@ -100,42 +55,36 @@ _GOLDEN_SHARE = (math.sqrt(5) - 1) / 2
 # espeak-ng's names of languages that wordfreq calls otherwise.
 _OTHER_NAMES = {"bs": "sh", "cmn": "zh", "hr": "sh", "no": "nb", "sr": "sh"}
 
-_POSITIVE, _NEGATIVE, _TEXT, _ORDER = 1, 2, 3, 4
+_POSITIVE, _NEGATIVE, _TEXT = 1, 2, 3
 
 
 def utterances(
-    config: SynthesisConfig, phrases: Sequence[str], language: str, seed: int, workers: int | None = None
+    config: SynthesisConfig,
+    phrases: Sequence[str],
+    language: str,
+    seed: int,
+    workers: int | None = None,
+    root: Path = Path(),
 ) -> list[Utterance]:
     """Return everything that is to be said: the positives of each phrase in turn, then the negatives.
 
     `workers` processes find the phonemes of candidates, one a core by default; the result does not depend on it.
+    Voices that are files lie below `root`.
 
     Raises:
-        UserError: espeak-ng or `wordfreq` does not know the language, there is no such voice or variant, or a phrase
+        UserError: an engine or `wordfreq` does not know the language, an engine or a voice is not there, or a phrase
             can't be said or is so short that all speech holds it. The message names the key and the remedy.
     """
-    accents = _accents(config.voices, language)
-    speakers = _speakers(config.variants)
+    spoken = _Spoken(accents(config.engines.espeak, language), count(workers))
+    cast = casting(config, language, seed, root)
     _check_writing(phrases, language)
     words = _usual_words(language) if config.negatives else []
-    spoken = _Spoken(accents, count(workers))
     spoken.learn([*phrases, *(word for phrase in phrases for word in phrase.split())], main_only=words)
     _check_sound(phrases, language, spoken)
 
     def utterance(stream: Sequence[int], index: int, text: str, phrase: str | None, kind: str) -> Utterance:
-        rng = np.random.default_rng([seed, *stream, index])
-        return Utterance(
-            text=text,
-            label="positive" if phrase else "negative" if kind == "sentence" else "hard_negative",
-            phrase=phrase,
-            kind=kind,
-            language=language,
-            voice=accents[int(rng.integers(len(accents)))],
-            variant=_turn(speakers, index, [seed, _ORDER, *stream]),
-            rate_wpm=_between(config.rate_wpm, rng),
-            pitch=_between(config.pitch, rng),
-            pitch_range=_between(config.pitch_range, rng),
-        )
+        label: Label = "positive" if phrase else "negative" if kind == "sentence" else "hard_negative"
+        return Utterance(text, label, phrase, kind, language, *cast(stream, index))
 
     positives = [
         utterance([_POSITIVE, _number(phrase)], index, phrase, phrase, "phrase")
@@ -150,37 +99,6 @@ def utterances(
         for index, (kind, text) in enumerate(zip(kinds, texts, strict=True))
     ]
     return positives + negatives
-
-
-def _accents(named: list[str] | None, language: str) -> list[str]:
-    known = voices_of(language)
-    if not known:
-        some = ", ".join(sorted({code.split("-")[0] for code in voices()}))
-        raise UserError(f"params.yaml: 'language' is '{language}', which espeak-ng does not know; it knows {some}")
-    for name in named or []:
-        if name not in voices():
-            raise UserError(
-                f"params.yaml: '{KEY}.voices' names '{name}'; for '{language}' there are {', '.join(known)}"
-            )
-    return named or known
-
-
-def _speakers(named: list[str] | None) -> list[str]:
-    human = [name for name in variants() if name not in NOT_HUMAN]
-    for name in named or []:
-        if name not in variants():
-            raise UserError(f"params.yaml: '{KEY}.variants' names '{name}'; there are {', '.join(human)}")
-    return named or human
-
-
-def _between(bounds: list[int], rng: np.random.Generator) -> int:
-    return int(rng.integers(bounds[0], bounds[1] + 1))
-
-
-def _turn(speakers: list[str], index: int, stream: Sequence[int]) -> str:
-    """Return whose turn it is: everybody has one before anybody has another, in an order that changes each time."""
-    turn, place = divmod(index, len(speakers))
-    return speakers[int(np.random.default_rng([*stream, turn]).permutation(len(speakers))[place])]
 
 
 def _kind(shares: dict[str, float], index: int) -> Kind:

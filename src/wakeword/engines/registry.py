@@ -1,0 +1,86 @@
+"""Which engines there are, and who of them speaks when."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from wakeword.base.params import Section
+from wakeword.engines import espeak, festival, flite, piper
+from wakeword.engines.espeak import EspeakConfig
+from wakeword.engines.festival import FestivalConfig
+from wakeword.engines.flite import FliteConfig
+from wakeword.engines.piper import PiperConfig
+from wakeword.engines.speaker import Cast
+
+ENGINES: dict[str, Callable[[Any, str, Path], Cast]] = {
+    "espeak": espeak.cast,
+    "flite": flite.cast,
+    "festival": festival.cast,
+    "piper": piper.cast,
+}
+"""What makes the cast of each key of `EnginesConfig`, from its section, the language and `ingest.root`."""
+
+# Its multiples, as those of the golden ratio, fall evenly on [0, 1), and fall independently of those.
+_SILVER = math.sqrt(2)
+
+
+class EnginesConfig(Section):
+    """Which engines speak; null for one that does not. Their shares sum to 1.
+
+    Attributes:
+        espeak: espeak-ng, which comes with the package.
+        flite: the program flite, where it is installed.
+        festival: the program festival, where it is installed.
+        piper: neural voices in files, spoken by the package piper-tts.
+    """
+
+    espeak: EspeakConfig | None = Field(default_factory=EspeakConfig)
+    flite: FliteConfig | None = None
+    festival: FestivalConfig | None = None
+    piper: PiperConfig | None = None
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        used = self.shares()
+        if not used:
+            raise ValueError("names no engine; set espeak to {share: 1.0}, or synthesis to null")
+        if not math.isclose(sum(used.values()), 1, abs_tol=1e-6):
+            told = ", ".join(f"{name} {share:g}" for name, share in used.items())
+            raise ValueError(f"the shares sum to {sum(used.values()):g} ({told}); make them sum to 1")
+        return self
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of each engine that speaks."""
+        sections = {name: getattr(self, name) for name in ENGINES}
+        return {name: section.share for name, section in sections.items() if section}
+
+    def files(self) -> list[str]:
+        """Return the voices that are files, relative to `ingest.root`."""
+        named = self.flite.voices or [] if self.flite else []
+        return [*filter(flite.is_file, named), *(self.piper.models if self.piper else [])]
+
+
+def casts(config: EnginesConfig, language: str, root: Path) -> list[Cast]:
+    """Return the cast of each engine that speaks, in the order of `config.shares()`.
+
+    Raises:
+        UserError: an engine is not there, or can't speak as configured.
+    """
+    return [ENGINES[name](getattr(config, name), language, root) for name in config.shares()]
+
+
+def turns(shares: list[float], count: int) -> list[tuple[int, int]]:
+    """Return which engine says each of `count` utterances, and how many it said before.
+
+    More utterances leave the earlier ones as they were, and each engine keeps to its share from the first ones on.
+    """
+    points = (0.5 + np.arange(count) * _SILVER) % 1
+    engines = np.searchsorted(np.cumsum(shares[:-1]), points, side="right")
+    before = np.zeros(count, dtype=int)
+    for engine in range(len(shares)):
+        before[engines == engine] = np.arange(np.count_nonzero(engines == engine))
+    return [(int(engine), int(number)) for engine, number in zip(engines, before, strict=True)]

@@ -1,0 +1,49 @@
+"""Who says each utterance, and how: the engines take turns by their shares, an engine's voices one after another."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from wakeword.engines.registry import casts, turns
+from wakeword.engines.speaker import Speaker
+from wakeword.sources.synthesis_config import SynthesisConfig
+from wakeword.sources.voice_change import VoiceChange, draw
+
+_ORDER, _CHANGE = 4, 5
+
+Casting = Callable[[Sequence[int], int], tuple[Speaker, VoiceChange | None]]
+"""Gives who says an utterance, by the numbers that stand for its kind of use and its own number."""
+
+
+def casting(config: SynthesisConfig, language: str, seed: int, root: Path) -> Casting:
+    """Return what chooses a speaker; its choice depends on `seed` and the utterance's numbers alone.
+
+    Args:
+        config: the section `ingest.synthesis`.
+        language: ISO 639 code.
+        seed: of the choices.
+        root: what voices that are files lie below.
+
+    Raises:
+        UserError: an engine is not there, or can't speak as configured.
+    """
+    engines = casts(config.engines, language, root)
+    whose = turns(list(config.engines.shares().values()), max(config.positives, config.negatives))
+
+    def choose(stream: Sequence[int], index: int) -> tuple[Speaker, VoiceChange | None]:
+        engine, number = whose[index]
+        voices = engines[engine].voices
+        turn, place = divmod(number, len(voices))
+        # Everybody has a turn before anybody has another, in an order that changes each time.
+        voice = voices[_order(len(voices), (seed, _ORDER, *stream, turn))[place]]
+        speaker = engines[engine].draw(voice, np.random.default_rng([seed, *stream, index]))
+        return speaker, draw(config.voice_change, np.random.default_rng([seed, _CHANGE, *stream, index]))
+
+    return choose
+
+
+@cache
+def _order(count: int, seeds: tuple[int, ...]) -> list[int]:
+    return [int(place) for place in np.random.default_rng(seeds).permutation(count)]
