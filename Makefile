@@ -13,7 +13,7 @@ repro: .venv/installed  ## run the pipeline: model, metrics, plots
 
 test: .venv/installed  ## run the tests; those of the page in web/ need Node.js, npm and Chromium too, or skip
 	@if command -v npm >/dev/null; then $(MAKE) --quiet web || echo "no onnxruntime-web: the page's tests skip"; fi
-	python -m pytest
+	python -m pytest --numprocesses=logical --dist=loadfile
 
 lint: .venv/installed
 	ruff check . && ruff format --check . && mypy && python tools/stage_deps.py
