@@ -1,7 +1,7 @@
 """Run the pipeline in a fresh clone and keep its figures and its cost: `make results-NAME`.
 
-Clones HEAD into a temporary folder, lays the preset NAME over its params.yaml, and runs `dvc repro` there. `default` is
-params.yaml as it is: its metrics must come out as committed, byte for byte. Those of a preset are kept in
+Clones HEAD into a temporary folder, lays the preset NAME (or A+B, one over the other) over its params.yaml, and runs
+`dvc repro` there. `default` is params.yaml as it is: its metrics must come out as committed, byte for byte. Those of a preset are kept in
 `benchmarks/results/NAME/`.
 """
 
@@ -33,7 +33,7 @@ def main() -> None:
         shutil.rmtree(clone / "metrics", ignore_errors=True)
         (clone / "dvc.lock").unlink(missing_ok=True)
         if arguments.preset != "default":
-            subprocess.run([sys.executable, "tools/preset.py", arguments.preset], cwd=clone, check=True)
+            subprocess.run([sys.executable, "tools/preset.py", *arguments.preset.split("+")], cwd=clone, check=True)
             anchor_root(clone / "params.yaml")
         status, cost = measure(["dvc", "repro"], clone)
         if status:

@@ -1,4 +1,4 @@
-"""Lay a preset over `params.yaml`: `python tools/preset.py quick`. Git shows what changed and takes it back.
+"""Lay presets over `params.yaml`, one after another: `python tools/preset.py quick`. Git takes it back.
 
 A preset is a file of `presets/` that holds only what differs. Mappings are merged, everything else is replaced.
 """
@@ -27,12 +27,12 @@ def merge(base: dict[str, Any], overlay: dict[str, Any], where: str = "") -> Non
 def main() -> None:
     names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=names)
-    overlay = PRESETS / f"{parser.parse_args().name}.yaml"
+    parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     yaml = YAML()
     yaml.width = 120
     params = yaml.load(PARAMS_FILE)
-    merge(params, yaml.load(overlay))
+    for name in parser.parse_args().names:
+        merge(params, yaml.load(PRESETS / f"{name}.yaml"))
     yaml.dump(params, PARAMS_FILE)
 
 
