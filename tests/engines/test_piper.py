@@ -126,6 +126,12 @@ def test_what_is_wrong_with_a_voice_is_explained(
         cast(PiperConfig(share=1.0, models=models, speakers=speakers), "en", root)
 
 
+def test_an_absent_package_is_an_error_with_its_remedy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"piper and onnx is missing; install it \(`uv pip install piper-tts onnx`\)"):
+        cast(PiperConfig(share=1.0, models=["tiny.onnx"]), "en", root)
+
+
 @pytest.mark.parametrize("broken", ["no onnx", "other noise"])
 def test_a_graph_that_is_no_repeatable_voice_is_refused(root: Path, broken: str) -> None:
     name = voice(root, "broken " + broken, speakers=1, noise="Bernoulli" if broken == "other noise" else "Abs")

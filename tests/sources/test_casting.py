@@ -83,6 +83,8 @@ def test_engines_and_kinds_of_text_are_independent() -> None:
         ({"espeak": None, "flite": {"share": 1.0, "stretch": [1.5, 1.0]}}, "put the lower value first"),
         ({"espeak": None, "piper": {"share": 1.0, "models": []}}, "at least 1"),
         ({"espeak": None, "piper": {"share": 1.0}}, "Field required"),
+        ({"espeak": None, "piper": {"share": 1.0, "models": ["/voices/x.onnx"]}}, r"must lie below ingest\.root"),
+        ({"espeak": None, "flite": {"share": 1.0, "voices": ["../x.flitevox"]}}, r"must lie below ingest\.root"),
     ],
 )
 def test_a_wrong_choice_of_engines_is_explained(wrong: dict[str, Any], complaint: str) -> None:

@@ -1,6 +1,6 @@
 """Reading `params.yaml` strictly: each stage names the sections it needs and the models that describe them."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
 
 import yaml
@@ -42,8 +42,16 @@ def _unique(phrases: list[str]) -> list[str]:
     return phrases
 
 
+def _below_root(path: str) -> str:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise ValueError("must lie below ingest.root; point ingest.root to a folder that holds it and give the rest")
+    return path
+
+
 # Sections that are no mapping, for the stages that read them.
 Text = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$")]
+BelowRoot = Annotated[Text, AfterValidator(_below_root)]
 Phrases = Annotated[list[Text], Field(min_length=1), AfterValidator(_unique)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import Section, Text
+from wakeword.base.params import BelowRoot, Section
 from wakeword.engines import program
 from wakeword.engines.speaker import (
     KEY,
@@ -42,7 +42,7 @@ class FliteConfig(Section):
     """
 
     share: Share
-    voices: list[Text] | None = Field(None, min_length=1)
+    voices: list[BelowRoot] | None = Field(None, min_length=1)
     stretch: Factors = [0.85, 1.35]
     pitch: Factors = [0.85, 1.2]
 

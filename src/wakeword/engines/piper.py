@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import Section, Text
+from wakeword.base.params import BelowRoot, Section, Text
 from wakeword.engines.speaker import (
     KEY,
     Amounts,
@@ -55,7 +55,7 @@ class PiperConfig(Section):
     """
 
     share: Share
-    models: list[Text] = Field(min_length=1)
+    models: list[BelowRoot] = Field(min_length=1)
     speakers: list[int] | None = Field(None, min_length=1)
     length_scale: Factors = [1.0, 1.6]
     noise_scale: Amounts = [0.5, 0.9]

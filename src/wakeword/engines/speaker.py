@@ -42,8 +42,7 @@ class CannotSay(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an engine gave: samples, `(samples,)` int16 at `rate`, how many phonemes they hold, and its name and
-    version."""
+    """What an engine gave: `(samples,)` int16 at `rate`, the number of phonemes in the text, its name and version."""
 
     samples: np.ndarray
     rate: int

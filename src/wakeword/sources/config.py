@@ -6,17 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from wakeword.base.params import Section, Text
+from wakeword.base.params import BelowRoot, Section, Text
 from wakeword.corpus.manifest import Label
 from wakeword.sources.corpora_config import CorpusConfig
 from wakeword.sources.synthesis_config import SynthesisConfig
-
-
-def _below_root(path: str) -> str:
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts:
-        raise ValueError("must lie below ingest.root; point ingest.root to a folder that holds it and give the rest")
-    return path
 
 
 def _regex(pattern: str) -> str:
@@ -25,9 +18,6 @@ def _regex(pattern: str) -> str:
     except re.error as failure:
         raise ValueError(f"is no regular expression: {failure}") from None
     return pattern
-
-
-BelowRoot = Annotated[Text, AfterValidator(_below_root)]
 
 
 class Columns(Section):
