@@ -154,6 +154,14 @@ def test_another_run_with_other_workers_gives_the_same_bytes(project: Path) -> N
     run(project, "git", "checkout", "--quiet", "params.yaml")
 
 
+def is_worker(process: psutil.Process) -> bool:
+    """Say whether a process is one of `workers`; one that has just ended is none."""
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_control_c_leaves_no_process_and_no_half_written_out(project: Path) -> None:
     before = sorted(path.stat().st_mtime_ns for path in (project / "data/npy").iterdir())
     command = [sys.executable, "stages/featurize.py"]
@@ -161,17 +169,18 @@ def test_control_c_leaves_no_process_and_no_half_written_out(project: Path) -> N
     stage = subprocess.Popen(
         command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    children: list[psutil.Process] = []
-    deadline = time.monotonic() + 60
-    while not children and time.monotonic() < deadline:
-        children = [
-            c for c in psutil.Process(stage.pid).children(recursive=True) if "spawn_main" in " ".join(c.cmdline())
-        ]
-        time.sleep(0.1)
-    assert children
-    time.sleep(1.0)
-    os.killpg(stage.pid, signal.SIGINT)
-    _, said = stage.communicate(timeout=30)
+    try:
+        children: list[psutil.Process] = []
+        deadline = time.monotonic() + 60
+        while not children and time.monotonic() < deadline:
+            children = [c for c in psutil.Process(stage.pid).children(recursive=True) if is_worker(c)]
+            time.sleep(0.1)
+        assert children
+        time.sleep(1.0)
+        os.killpg(stage.pid, signal.SIGINT)
+        _, said = stage.communicate(timeout=30)
+    finally:
+        stage.kill()
     assert stage.returncode == 130 and "interrupted" in said and "Traceback" not in said
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
     assert not list((project / "data").glob(".*partial"))

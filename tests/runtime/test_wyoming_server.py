@@ -230,8 +230,10 @@ def test_other_layouts_are_converted(rate: int, width: int, channels: int) -> No
 
 @within(60)
 async def test_many_clients_at_once_each_hear_their_own() -> None:
-    sounds = [noise(4.0, seed=seed) for seed in range(24)]
-    assert len({tuple(expected(sound)) for sound in sounds}) == len(sounds)
+    # Only what differs can be told apart.
+    sounds = list({tuple(expected(sound)): sound for sound in (noise(4.0, seed=seed) for seed in range(60))}.values())
+    sounds = sounds[:24]
+    assert len(sounds) == 24
     async with server() as (service, port):
         found = await asyncio.gather(*(heard(port, sound, size=400 + index) for index, sound in enumerate(sounds)))
         assert [sorted(one) for one in found] == [expected(sound) for sound in sounds]
