@@ -8,6 +8,7 @@ import soxr
 from wakeword.corpus.manifest import SAMPLE_RATE, Label, Origin, Recording, Rejection
 from wakeword.engines.speaker import CannotSay, Speaker
 from wakeword.sources.activity import active_interval
+from wakeword.sources.decode import to_int16
 from wakeword.sources.voice_change import VoiceChange, changed
 
 # Bounds of a plausible active duration in seconds, at an engine's usual pace: so much for each phoneme, and at most
@@ -62,7 +63,8 @@ def speak(utterance: Utterance) -> Recording | Rejection:
         said = utterance.by.say(utterance.text, utterance.language)
     except CannotSay as failure:
         return _rejection(utterance, str(failure))
-    pcm = np.asarray(soxr.resample(said.samples, said.rate, SAMPLE_RATE), dtype=np.int16)
+    # As floats: soxr dithers what it resamples as int16, with other noise in each process.
+    pcm = to_int16(soxr.resample(said.samples.astype(np.float32) / 32768, said.rate, SAMPLE_RATE))
     peak = int(np.abs(pcm.astype(np.int32)).max(initial=0))
     if peak < _QUIETEST_PEAK:
         return _rejection(utterance, f"silent (peak {peak} of 32768)")

@@ -1,0 +1,35 @@
+"""Saying an utterance gives the same bytes every time, whatever its length."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wakeword.corpus.manifest import Recording
+from wakeword.engines.speaker import Said
+from wakeword.sources.synthesis import Utterance, speak
+from wakeword.workers import ordered_map
+
+
+@dataclass(frozen=True)
+class Humming:
+    """A voice that says everything with three seconds of noise and a little more."""
+
+    engine: str = "hum"
+    name: str = "hum"
+    group: str = "hum:hum"
+    licence: str = "none"
+    description: str = "hum"
+    pace: float = 1.0
+    parameters: dict = field(default_factory=dict)
+
+    def say(self, text: str, language: str) -> Said:
+        noise = np.random.default_rng(0).standard_normal(66_200) * 3000
+        return Said(noise.astype(np.int16), 22_050, 20, "hum 1")
+
+
+def test_a_long_utterance_is_the_same_bytes_in_every_process() -> None:
+    """Resampled as int16, soxr dithers the end, otherwise in each process."""
+    utterance = Utterance("mmm", "negative", None, "sentence", "en", Humming())
+    said = list(ordered_map(speak, [utterance] * 3, 3))
+    assert all(isinstance(result, Recording) for result in said)
+    assert len({result.pcm.tobytes() for result in said if isinstance(result, Recording)}) == 1
