@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
 
-.PHONY: repro test lint format deps schema preset lock noop speed readme web peers
+.PHONY: repro test lint format deps schema preset lock noop speed architectures readme web peers
 
 repro: .venv/installed  ## run the pipeline: model, metrics, plots
 	python tools/params_schema.py
@@ -38,6 +38,9 @@ noop: .venv/installed  ## what `dvc repro` costs when there is nothing to do
 
 speed: .venv/installed  ## how fast the parts are
 	python -m benchmarks.speed
+
+architectures: .venv/installed  ## what each architecture costs: docs/architectures.md
+	python -m benchmarks.architectures
 
 readme: .venv/installed  ## the README's tables and picture, from metrics and benchmarks
 	python -m tools.readme

@@ -338,6 +338,9 @@ def _traced(graph: _Graph, body: Streaming, features: str, kept: str, std: np.nd
         if node.op_type == "Constant":
             values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
             continue
+        if node.op_type == "Identity" and node.input[0] in values:  # equal constants, of which the trace keeps one
+            values[node.output[0]] = values[node.input[0]]
+            continue
         if node.op_type in ("If", "Loop", "Scan"):
             raise TypeError(
                 f"{type(body).__name__} does not do the same whatever it hears: its graph holds {node.name}"
