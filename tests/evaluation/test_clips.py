@@ -54,7 +54,9 @@ def test_clips_of_one_group_are_drawn_together() -> None:
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_law() -> None:
     values = np.random.default_rng(0).normal(size=400)
-    interval = bootstrap_figures(lambda index: {"mean": float(values[index].mean())}, [str(i) for i in range(400)], 2000)
+    interval = bootstrap_figures(
+        lambda index: {"mean": float(values[index].mean())}, [str(i) for i in range(400)], 2000
+    )
     low, high = interval["mean"] or (0.0, 0.0)
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
     assert low < values.mean() < high

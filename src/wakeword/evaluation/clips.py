@@ -41,9 +41,7 @@ def f1(fired: np.ndarray, is_phrase: np.ndarray) -> float:
     return 2.0 * int((fired & is_phrase).sum()) / either
 
 
-def report_clips(
-    scores: np.ndarray, is_phrase: np.ndarray, fired: np.ndarray, groups: Sequence[str]
-) -> dict[str, Any]:
+def report_clips(scores: np.ndarray, is_phrase: np.ndarray, fired: np.ndarray, groups: Sequence[str]) -> dict[str, Any]:
     """Return the figures of clips with counts, and intervals over resampled groups.
 
     Args:
