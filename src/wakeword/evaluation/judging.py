@@ -186,8 +186,8 @@ def _false_alarms_by_kind(
             heard += segment.end_s - segment.start_s
         hours["background"] = hours.get("background", 0.0) + (stream.seconds - heard) / 3600
         for time in timed_events(pair, policy, frame_shift_ms, tolerance_ms)[1]:
-            segment = heard_at(stream.segments, time)
-            alarms[segment.kind if segment else "background"] += 1
+            blamed = heard_at(stream.segments, time)
+            alarms[blamed.kind if blamed else "background"] += 1
     return {
         kind: {
             "false_alarms": alarms[kind],
