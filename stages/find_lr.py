@@ -10,7 +10,7 @@ from wakeword.base.stage import main
 from wakeword.features import cmvn
 from wakeword.features.frontend import FrontendConfig
 from wakeword.features.store import StreamSet
-from wakeword.models.config import ModelConfig
+from wakeword.models.config import DsTcnConfig, ModelConfig
 from wakeword.models.network import Network
 from wakeword.runtime_config import RuntimeConfig
 from wakeword.training import devices, lr_range_test
@@ -26,7 +26,7 @@ class Params(Section):
     phrases: Phrases
     seed: Seed
     features: FrontendConfig = FrontendConfig()
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = DsTcnConfig()
     train: TrainConfig = TrainConfig()
     find_lr: FindLrConfig = FindLrConfig()
     runtime: RuntimeConfig = RuntimeConfig()

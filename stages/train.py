@@ -15,7 +15,7 @@ from wakeword.features import cmvn
 from wakeword.features.frontend import FrontendConfig
 from wakeword.features.store import StreamSet
 from wakeword.models.checkpoint import TrainedModel, save
-from wakeword.models.config import ModelConfig
+from wakeword.models.config import DsTcnConfig, ModelConfig
 from wakeword.models.network import Network, parameter_count, score_stream
 from wakeword.runtime_config import RuntimeConfig
 from wakeword.training import devices, loop
@@ -33,7 +33,7 @@ class Params(Section):
     language: Language = "en"
     seed: Seed
     features: FrontendConfig = FrontendConfig()
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = DsTcnConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     runtime: RuntimeConfig = RuntimeConfig()

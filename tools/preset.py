@@ -14,11 +14,15 @@ PRESETS, PARAMS_FILE = Path("presets"), Path("params.yaml")
 
 
 def merge(base: dict[str, Any], overlay: dict[str, Any], where: str = "") -> None:
-    """Change `base` in place; a key that it does not have is refused, as it could only be a misspelt one."""
+    """Change `base` in place; a key that it does not have is refused, as it could only be a misspelt one.
+
+    A mapping that chooses another `name` replaces the old one: its keys are those of something else.
+    """
     for key, value in overlay.items():
         if key not in base:
             sys.exit(f"the preset sets '{where}{key}', which {PARAMS_FILE} does not have; correct its spelling")
-        if isinstance(value, dict) and isinstance(base[key], dict) and key != "pins":
+        both = isinstance(value, dict) and isinstance(base[key], dict) and key != "pins"
+        if both and value.get("name", base[key].get("name")) == base[key].get("name"):
             merge(base[key], value, f"{where}{key}.")
         else:
             base[key] = value

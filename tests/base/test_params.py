@@ -1,6 +1,7 @@
 """Every offence in params.yaml is named with its full path."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
@@ -13,10 +14,21 @@ class Inner(Section):
     rate: float = Field(1.0, gt=0.0)
 
 
+class Round(Section):
+    name: Literal["round"]
+    radii: list[Annotated[float, Field(gt=0.0)]] = []
+
+
+class Square(Section):
+    name: Literal["square"]
+    side: float = 1.0
+
+
 class Schema(Section):
     phrases: Phrases
     seed: Seed
     train: Inner = Inner()
+    model: Annotated[Round | Square, Field(discriminator="name")] = Square(name="square")
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -41,6 +53,10 @@ def test_only_the_sections_of_the_schema_are_looked_at(tmp_path: Path) -> None:
         ("phrases: [a, A]\nseed: 1", "stands there twice"),
         ("phrases: ['  ']\nseed: 1", "'phrases.0' is '  '"),
         ("phrases: [a]", "'seed' is missing; add it"),
+        ("phrases: [a]\nseed: 1\nmodel: {name: round, radii: [1.0, -2.0]}", "'model.radii.1' is -2.0"),
+        ("phrases: [a]\nseed: 1\nmodel: {name: round, side: 2.0}", "unknown key 'model.side'"),
+        ("phrases: [a]\nseed: 1\nmodel: {name: oval}", "'model.name' is 'oval'; choose one of round, square"),
+        ("phrases: [a]\nseed: 1\nmodel: {side: 2.0}", "'model.name' is missing; add it"),
         ("- a list", "must hold sections"),
         ("phrases: [a\nseed: 1", "cannot read"),
     ],

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from tests.models.networks import randomize
 from wakeword.detection.policy import Policy
 from wakeword.export.graph import build, with_metadata
 from wakeword.features.cmvn import Cmvn
 from wakeword.features.frontend import FrontendConfig, log_mel
 from wakeword.models.checkpoint import TrainedModel
-from wakeword.models.config import DsTcnConfig
+from wakeword.models.config import DsTcnConfig, ModelConfig
 from wakeword.models.network import Network, score_stream
 
 SMALL = DsTcnConfig(channels=16, kernel=3, dilations=[1, 2], stacks=2)
@@ -21,7 +22,7 @@ POLICY = Policy(threshold=0.7, release=0.5, smoothing_frames=3, votes=1, votes_w
 
 
 def trained(
-    config: DsTcnConfig = SMALL, phrases: int = 1, mels: int = 20, floor: float = 1e-6, seed: int = 0
+    config: ModelConfig = SMALL, phrases: int = 1, mels: int = 20, floor: float = 1e-6, seed: int = 0
 ) -> TrainedModel:
     """Return a network in which nothing is as it was initialised: statistics, affine parts and biases are random.
 
@@ -33,7 +34,9 @@ def trained(
     cmvn = Cmvn(mean.astype(np.float32), std.astype(np.float32), 100, frontend.fingerprint)
     torch.manual_seed(seed)
     network = Network(config, cmvn, floor, phrases)
-    for module in network.modules():
+    if not isinstance(config, DsTcnConfig):
+        randomize(network, torch.from_numpy(log_mel(noise(20.0, seed=77), frontend)), seed)
+    for module in network.modules() if isinstance(config, DsTcnConfig) else ():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
             module.weight.data *= 3.0  # the farthest frames count too
         if isinstance(module, nn.BatchNorm2d):

@@ -8,7 +8,7 @@ from tests.export.networks import noise, trained
 from wakeword.base.errors import UserError
 from wakeword.export.graph import build
 from wakeword.export.quantization import quantize
-from wakeword.models.config import DsTcnConfig
+from wakeword.models.config import BcResNetConfig, ConformerConfig, CrnnConfig, DsTcnConfig, MixedNetConfig, ModelConfig
 from wakeword.runtime.scorer import Scorer
 
 
@@ -38,6 +38,23 @@ def test_layers_are_in_integers_and_the_rest_is_not(files: tuple[bytes, bytes]) 
     assert "MatMul" in operators and "Sigmoid" in operators
     large = [tensor for tensor in graph.initializer if np.prod(tensor.dims) > 500]
     assert large and all(tensor.data_type == onnx.TensorProto.INT8 for tensor in large if "weight" in tensor.name)
+
+
+@pytest.mark.parametrize("config", [MixedNetConfig(), CrnnConfig(), ConformerConfig(), BcResNetConfig(tau=2)])
+def test_every_architecture_has_an_integer_file(config: ModelConfig) -> None:
+    content = build(trained(config, phrases=2, mels=40), separable=True)
+    first, second = (quantize(content, noise(10.0, seed=1)) for _ in range(2))
+    assert first == second
+    assert len(first) < 150_000 and len(first) < len(content) < 300_000
+    pcm = noise(10.0, seed=2)
+    fp32, int8 = (Scorer(file).score(pcm) for file in (content, first))
+    assert np.abs(fp32 - int8).mean() < 0.08
+    assert np.corrcoef(fp32.ravel(), int8.ravel())[0, 1] > 0.95
+    graph = onnx.load_from_string(first).graph
+    assert {node.domain for node in graph.node} == {""}
+    large = [tensor for tensor in graph.initializer if np.prod(tensor.dims) > 500]
+    floating = {tensor.name for tensor in large if tensor.data_type == onnx.TensorProto.FLOAT}
+    assert len(large) > len(floating) and floating <= {"head.weight"}
 
 
 def test_the_default_network_fits_its_budget() -> None:

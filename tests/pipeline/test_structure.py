@@ -185,6 +185,14 @@ def test_presets_fit_params_yaml(path: Path, tmp_path: Path) -> None:
     params_schema.load(params_schema.Params, tmp_path / "params.yaml")
 
 
+def test_a_preset_may_choose_another_architecture() -> None:
+    params = {"model": {"name": "ds_tcn", "channels": 64}, "seed": 1}
+    preset.merge(params, {"model": {"name": "bc_resnet", "tau": 2}})
+    assert params == {"model": {"name": "bc_resnet", "tau": 2}, "seed": 1}
+    preset.merge(params, {"model": {"tau": 3}})
+    assert params["model"] == {"name": "bc_resnet", "tau": 3}
+
+
 def test_the_lock_files_name_no_index_and_hash_everything() -> None:
     for name in ("lock.txt", "uv.txt", "peers.txt"):
         text = (ROOT / "requirements" / name).read_text()

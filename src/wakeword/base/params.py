@@ -1,5 +1,6 @@
 """Reading `params.yaml` strictly: each stage names the sections it needs and the models that describe them."""
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
 
@@ -79,7 +80,7 @@ def load(schema: type[S], path: Path = PARAMS_FILE) -> S:
     try:
         return schema.model_validate(wanted)
     except ValidationError as failure:
-        raise UserError(_explain(path, failure)) from None
+        raise UserError(_explain(path, failure, wanted)) from None
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -95,14 +96,37 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _explain(path: Path, failure: ValidationError) -> str:
+def _explain(path: Path, failure: ValidationError, document: dict[str, Any]) -> str:
     lines = []
     for problem in failure.errors(include_url=False):
-        key = ".".join(str(part) for part in problem["loc"])
+        key = _key(problem["loc"], document)
         if problem["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown key '{key}'; remove it or correct its spelling")
+        elif problem["type"] == "union_tag_invalid":
+            context = problem["ctx"]
+            name = str(context["discriminator"]).strip("'")
+            known = str(context["expected_tags"]).replace("'", "")
+            lines.append(f"{path}: '{key}.{name}' is '{context['tag']}'; choose one of {known}")
+        elif problem["type"] == "union_tag_not_found":
+            name = str(problem["ctx"]["discriminator"]).strip("'")
+            lines.append(f"{path}: '{key}.{name}' is missing; add it")
         elif problem["type"] == "missing":
             lines.append(f"{path}: '{key}' is missing; add it")
         else:
             lines.append(f"{path}: '{key}' is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)
+
+
+def _key(location: Sequence[int | str], document: dict[str, Any]) -> str:
+    """Return a key as the file spells it: without the names of variants, which pydantic puts between."""
+    parts: list[str] = []
+    here: Any = document
+    for place, part in enumerate(location, start=1):
+        if isinstance(here, dict) and part not in here and place < len(location):
+            continue
+        parts.append(str(part))
+        if isinstance(here, list) and isinstance(part, int):
+            here = here[part]
+        else:
+            here = here.get(part) if isinstance(here, dict) else None
+    return ".".join(parts)

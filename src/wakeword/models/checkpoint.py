@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 from wakeword.base.errors import UserError
 from wakeword.base.files import write_bytes
@@ -16,6 +17,7 @@ from wakeword.models.config import ModelConfig
 from wakeword.models.network import Network
 
 _FORMAT = 1
+_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def load(path: Path) -> TrainedModel:
         frontend = FrontendConfig(**content["frontend"])
         weights = content["weights"]
         cmvn = Cmvn(weights["mean"].numpy(), weights["std"].numpy(), 0, frontend.fingerprint)
-        network = Network(ModelConfig(**content["model"]), cmvn, frontend.floor, len(content["phrases"]))
+        network = Network(_CONFIG.validate_python(content["model"]), cmvn, frontend.floor, len(content["phrases"]))
         network.load_state_dict(weights)
         return TrainedModel(network.eval(), frontend, content["phrases"], content["language"], content["fingerprints"])
     except (KeyError, TypeError, ValueError, RuntimeError) as failure:

@@ -2,15 +2,13 @@
 
 Source: the MDTC of Hou et al., "The NPU System for the 2020 Personalized Voice Trigger Challenge",
 arXiv:2102.13552 (2021), with one pointwise convolution a block as in MobileNet (Howard et al., arXiv:1704.04861).
-
-No layer pads. On a window the network returns only scores whose whole receptive field lies inside it; on a stream
-each layer is handed the frames it would otherwise have seen (its cache). Both are the same arithmetic.
 """
 
 import torch
 from torch import Tensor, nn
 
 from wakeword.models.config import DsTcnConfig
+from wakeword.models.streaming import Past, Streaming
 
 
 class _Stem(nn.Sequential):
@@ -46,70 +44,29 @@ class _Block(nn.Module):
         return torch.relu(y + x[..., self.context :])
 
 
-class DsTcn(nn.Module):
-    """The network from normalized features to logits.
-
-    Attributes:
-        stride: feature frames per score.
-        receptive_field: feature frames that decide one score.
-        state_size: floats of state that a stream carries from call to call.
-    """
+class DsTcn(Streaming):
+    """The network; see `Streaming`."""
 
     def __init__(self, config: DsTcnConfig, mels: int, phrases: int) -> None:
         super().__init__()
-        self.stride: int = config.stride
+        self.stride = config.stride
         self.per_stack = len(config.dilations)
         self.stem = _Stem(mels, config.channels, config.stride)
         dilations = config.dilations * config.stacks
-        self.blocks = nn.ModuleList(_Block(config.channels, config.kernel, dilation) for dilation in dilations)
+        blocks = [_Block(config.channels, config.kernel, dilation) for dilation in dilations]
+        self.blocks = nn.ModuleList(blocks)
         self.dropout = nn.Dropout2d(config.dropout)
         self.head = nn.Conv2d(config.channels, phrases, 1)
-        layers = [self.stem, *self.blocks]
-        self.cache_shapes = [(layer.channels_in, layer.context) for layer in layers]
-        self.state_size = sum(channels * frames for channels, frames in self.cache_shapes)
-        self.receptive_field = self.stem.taps + self.stride * sum(block.context for block in self.blocks)  # type: ignore[misc]
+        self.cache_shapes = [(mels, 1, self.stem.context), *((config.channels, 1, block.context) for block in blocks)]
+        self.receptive_field = self.stem.taps + self.stride * sum(block.context for block in blocks)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Score a window.
-
-        Args:
-            features: `(batch, time, mels)`.
-
-        Returns:
-            Logits `(batch, (time - receptive_field) // stride + 1, phrases)`.
-        """
-        logits, _ = self._run(features, None)
-        return logits
-
-    def stream(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Score the next frames of a stream.
-
-        Args:
-            features: `(batch, time, mels)`, `time` a multiple of `stride`.
-            state: `(batch, state_size)`, zeros at first, then what the last call returned.
-
-        Returns:
-            Logits `(batch, time / stride, phrases)` and the next state.
-        """
-        sizes = [channels * frames for channels, frames in self.cache_shapes]
-        caches = [
-            cache.unflatten(1, (channels, 1, frames))
-            for cache, (channels, frames) in zip(state.split(sizes, dim=1), self.cache_shapes, strict=True)
-        ]
-        logits, caches = self._run(features, caches)
-        return logits, torch.cat([cache.flatten(1) for cache in caches], dim=1)
-
-    def _run(self, features: Tensor, caches: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+    def score(self, features: Tensor, past: Past) -> Tensor:
         x = features.transpose(1, 2).unsqueeze(2)
-        kept: list[Tensor] = []
+        x = self.stem(past.before(x, self.stem.context))
         scales: list[Tensor] = []
-        for index, layer in enumerate([self.stem, *self.blocks]):
-            if caches is not None:
-                x = torch.cat([caches[index], x], dim=3)
-                kept.append(x[..., x.shape[3] - self.cache_shapes[index][1] :])
-            x = layer(x)
-            if index and index % self.per_stack == 0:
+        for index, (block, (_, _, frames)) in enumerate(zip(self.blocks, self.cache_shapes[1:], strict=True), start=1):
+            x = block(past.before(x, frames))
+            if index % self.per_stack == 0:
                 scales.append(x)
         summed = sum((scale[..., scale.shape[3] - x.shape[3] :] for scale in scales[:-1]), start=x)
-        logits = self.head(self.dropout(summed))
-        return logits.squeeze(2).transpose(1, 2), kept
+        return self.head(self.dropout(summed))  # type: ignore[no-any-return]

@@ -1,6 +1,8 @@
 """The trainable whole from log-mel features to logits: CMVN, then the architecture that `model.name` chooses."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,10 +10,21 @@ from torch import Tensor, nn
 
 from wakeword.features.cmvn import Cmvn
 from wakeword.features.frontend import FRAME_MS
+from wakeword.models.bc_resnet import BcResNet
 from wakeword.models.config import ModelConfig
+from wakeword.models.conformer import Conformer
+from wakeword.models.crnn import Crnn
 from wakeword.models.ds_tcn import DsTcn
+from wakeword.models.mixed_net import MixedNet
+from wakeword.models.streaming import Streaming
 
-ARCHITECTURES = {"ds_tcn": DsTcn}
+ARCHITECTURES: dict[str, Callable[[Any, int, int], Streaming]] = {
+    "ds_tcn": DsTcn,
+    "bc_resnet": BcResNet,
+    "mixed_net": MixedNet,
+    "crnn": Crnn,
+    "conformer": Conformer,
+}
 
 
 class Network(nn.Module):
@@ -19,7 +32,7 @@ class Network(nn.Module):
 
     Attributes:
         body: the architecture.
-        stride, receptive_field, state_size: of the architecture, see `DsTcn`.
+        stride, receptive_field, state_size: of the architecture, see `Streaming`.
         frame_shift_ms: audio for each score.
         silence: `(mels,)`, the log-mel frame of digital silence.
         phrases: how many wake phrases it scores.
@@ -35,10 +48,10 @@ class Network(nn.Module):
         self.body = ARCHITECTURES[config.name](config, len(cmvn.mean), phrases)
         # Features lie frame by frame in memory; with weights to match, a step takes a quarter less time on a CPU.
         self.body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.stride: int = self.body.stride
+        self.stride = self.body.stride
         self.frame_shift_ms = self.stride * FRAME_MS
-        self.receptive_field: int = self.body.receptive_field
-        self.state_size: int = self.body.state_size
+        self.receptive_field = self.body.receptive_field
+        self.state_size = self.body.state_size
         self.register_buffer("silence", torch.full((len(cmvn.mean),), math.log(floor)))
         self.register_buffer("mean", torch.from_numpy(cmvn.mean.copy()))
         self.register_buffer("std", torch.from_numpy(cmvn.std.copy()))
@@ -48,11 +61,12 @@ class Network(nn.Module):
         return (features - self.mean) / self.std
 
     def forward(self, features: Tensor) -> Tensor:
-        """Score a window of log-mel features; see `DsTcn.forward` for shapes."""
-        return self.body(self.normalize(features))  # type: ignore[no-any-return]
+        """Score a window of log-mel features; see `Streaming.forward` for shapes."""
+        logits: Tensor = self.body(self.normalize(features))
+        return logits
 
     def stream(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Score the next log-mel frames of a stream; see `DsTcn.stream` for shapes."""
+        """Score the next log-mel frames of a stream; see `Streaming.stream` for shapes."""
         return self.body.stream(self.normalize(features), state)
 
 

@@ -1,0 +1,104 @@
+"""What every architecture is: scores of a window without padding, or of the next frames of a stream, the same sums.
+
+No layer pads. On a window each layer eats the frames at its beginning that it has no past for; on a stream it is
+handed them, for the state holds what it saw last. An architecture is written once, against `Past`, for both.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, int, int]
+
+
+class Past:
+    """Hands the layers of one pass what came before, in the order in which they ask.
+
+    Args:
+        caches: on a stream, for each layer its last frames `(batch, channels, bands, frames)`; None for a window.
+
+    Attributes:
+        kept: what the layers must be handed next time.
+    """
+
+    def __init__(self, caches: Sequence[Tensor] | None) -> None:
+        self._caches: Iterator[Tensor] | None = None if caches is None else iter(caches)
+        self.kept: list[Tensor] = []
+
+    def before(self, x: Tensor, frames: int) -> Tensor:
+        """Return `x`, `(batch, channels, bands, time)`, on a stream with the `frames` that came before it in front."""
+        if self._caches is None or not frames:
+            return x
+        joined = torch.cat([next(self._caches), x], dim=3)
+        self.kept.append(joined[..., -frames:])
+        return joined
+
+    def trim(self, x: Tensor, frames: int) -> Tensor:
+        """Return `x` where a layer that was handed `frames` before it has an output: on a window, less its first."""
+        return x[..., frames:] if self._caches is None else x
+
+
+class Streaming(nn.Module):
+    """Base of the architectures: a network from normalized features to logits.
+
+    Attributes:
+        stride: feature frames per score.
+        receptive_field: feature frames that decide one score.
+        cache_shapes: channels, bands and frames of what each call of `Past.before` keeps, in their order.
+        state_size: floats of state that a stream carries from call to call.
+    """
+
+    stride: int
+    receptive_field: int
+    cache_shapes: list[Shape]
+
+    @property
+    def state_size(self) -> int:
+        return sum(math.prod(shape) for shape in self.cache_shapes)
+
+    def score(self, features: Tensor, past: Past) -> Tensor:
+        """Return logits `(batch, phrases, 1, scores)` of `(batch, time, mels)`; every architecture has its own."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it scores")
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Score a window.
+
+        Args:
+            features: `(batch, time, mels)`.
+
+        Returns:
+            Logits `(batch, (time - receptive_field) // stride + 1, phrases)`.
+        """
+        return self.score(features, Past(None))[:, :, 0].transpose(1, 2)
+
+    def stream(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Score the next frames of a stream.
+
+        Args:
+            features: `(batch, time, mels)`, `time` a multiple of `stride`.
+            state: `(batch, state_size)`, zeros at first, then what the last call returned.
+
+        Returns:
+            Logits `(batch, time / stride, phrases)` and the next state.
+        """
+        parts = state.split([math.prod(shape) for shape in self.cache_shapes], dim=1)
+        batch = batch_size(state)
+        past = Past([part.reshape(batch, *shape) for part, shape in zip(parts, self.cache_shapes, strict=True)])
+        logits = self.score(features, past)
+        return logits[:, :, 0].transpose(1, 2), torch.cat([cache.flatten(1) for cache in past.kept], dim=1)
+
+
+def windows(x: Tensor, frames: int) -> Tensor:
+    """Return every `frames` neighbours of `x`, `(..., time)`: `(..., time - frames + 1, frames)`."""
+    if not torch.onnx.is_in_onnx_export():
+        return x.unfold(-1, frames, 1)
+    # The same by an index, for the exporter can't write `unfold` for a time that varies.
+    firsts = torch.arange(x.shape[-1] - (frames - 1))
+    return x[..., firsts[:, None] + torch.arange(frames)]
+
+
+def batch_size(x: Tensor) -> int:
+    """Return the size of the first dimension as a number that a trace takes for a constant: it exports one stream."""
+    return int(x.shape[0])
