@@ -107,8 +107,8 @@ def evaluate(params: Params) -> None:
 def examine_file(params: Params, path: Path, out: Path | None) -> None:
     """Examine an exported file on the test streams, and print what was found."""
     try:
-        graph = path.read_bytes()
         info = Scorer(path).info
+        graph = path.read_bytes()
     except (OSError, ValueError) as problem:
         raise UserError(str(problem)) from problem
     if list(info.phrases) != params.phrases:
