@@ -26,6 +26,7 @@ from wakeword.evaluation.plots import (
     plot_score_histogram,
     plot_timeline,
 )
+from wakeword.evaluation.sound import span_of
 from wakeword.features.store import Stream
 
 TIMELINE_S = 30.0
@@ -206,7 +207,7 @@ def _draw_timeline(path: Path, examined: Examined, test: Material, setting: Sett
     plot_timeline(
         path,
         f"“{examined.phrase}”: {stream.name}",
-        test.streams.audio(stream)[first * per_frame : (first + frames) * per_frame],
+        span_of(test.streams, stream).read(first * per_frame, (first + frames) * per_frame),
         SAMPLE_RATE,
         smoothed[first : first + frames],
         shift,

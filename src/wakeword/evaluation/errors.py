@@ -14,6 +14,7 @@ from wakeword.corpus.manifest import SAMPLE_RATE, Clip
 from wakeword.detection.policy import Policy, smooth
 from wakeword.evaluation.outcomes import FalseAlarm, KeywordOutcome
 from wakeword.evaluation.plots import Moment
+from wakeword.evaluation.sound import span_of
 from wakeword.features.store import Stream, StreamSet
 
 SHEET = "index.html"
@@ -143,7 +144,7 @@ def moment(
     title = f"{mistake.what} in {mistake.stream.name} at {mistake.at_s:.1f} s\n{told}"
     return Moment(
         title,
-        np.array(streams.audio(mistake.stream)[first * per_score : last * per_score]),
+        span_of(streams, mistake.stream).read(first * per_score, last * per_score),
         smoothed[mistake.stream.name][first:last],
         [keyword.event_s for keyword in here if keyword.event_s is not None],
         [alarm.time_s for alarm in alarms if alarm.stream.name == mistake.stream.name],
@@ -202,7 +203,7 @@ def write_sheet(
 def _wav(streams: StreamSet, mistake: Mistake) -> bytes:
     start, end = (round(at * SAMPLE_RATE) for at in bounds(mistake))
     sound = io.BytesIO()
-    pcm = np.array(streams.audio(mistake.stream)[start:end])
+    pcm = span_of(streams, mistake.stream).read(start, end)
     soundfile.write(sound, pcm, SAMPLE_RATE, format="WAV", subtype="PCM_16")
     return sound.getvalue()
 

@@ -358,7 +358,9 @@ def plot_moments(
         for number, moment in enumerate(moments):
             wave, score = (grid[2 * (number // columns) + part, number % columns] for part in (0, 1))
             _draw_moment(wave, score, moment, sample_rate, frame_shift_ms, threshold)
-        figure.suptitle(title if moments else f"{title}: there is none", fontsize=11, x=0.01, ha="left", parse_math=False)
+        figure.suptitle(
+            title if moments else f"{title}: there is none", fontsize=11, x=0.01, ha="left", parse_math=False
+        )
         if moments:
             handles, labels = grid[1, 0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower left", ncols=6)

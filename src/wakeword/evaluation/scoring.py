@@ -2,27 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from wakeword import workers
 from wakeword.base.errors import UserError
-from wakeword.features.frontend import HOP
+from wakeword.evaluation.sound import Span, span_of
 from wakeword.features.store import StreamSet
 from wakeword.runtime.scorer import Scorer
 
 _BLOCK = 60 * 16_000  # samples read at once
 _LONGEST_WAIT_S = 6 * 3600.0  # a stream may be days long, and another program may want the cores
-
-
-class Span(NamedTuple):
-    """Samples in a file of int16: which file, the byte at which they begin, and how many there are."""
-
-    path: Path
-    offset: int
-    samples: int
 
 
 def score_audio(graph: bytes, recordings: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
@@ -51,22 +41,12 @@ def score_streams(graph: bytes, streams: StreamSet, count: int) -> Iterator[np.n
     Raises:
         UserError: the audio of a stream is missing from the set, or a worker died.
     """
-    spans = [_span(streams, index) for index in range(len(streams.streams))]
+    spans = [span_of(streams, stream) for stream in streams.streams]
     results = workers.ordered_map(partial(_score_span, graph), spans, count, _LONGEST_WAIT_S)
     for stream, result in zip(streams.streams, results, strict=True):
         if isinstance(result, workers.Crash):
             raise UserError(f"scoring stream {stream.name}: {result.reason}; lower runtime.workers")
         yield result
-
-
-def _span(streams: StreamSet, index: int) -> Span:
-    stream, audio = streams.streams[index], streams.all_audio
-    if not isinstance(audio, np.memmap) or audio.filename is None:
-        raise TypeError("streams are scored from a file; open them with StreamSet.open")
-    first, samples = stream.first_frame * HOP, stream.frames * HOP
-    if first + samples > len(audio):
-        raise UserError(f"{audio.filename} ends before stream {stream.name}; run `dvc repro featurize`")
-    return Span(Path(str(audio.filename)), audio.offset + first * audio.itemsize, samples)
 
 
 def _score(graph: bytes, pcm: np.ndarray) -> np.ndarray:
@@ -80,8 +60,7 @@ def _score_span(graph: bytes, span: Span) -> np.ndarray:
     scorer.reset()
     scored = [np.zeros((0, len(scorer.info.phrases)), dtype=np.float32)]
     for first in range(0, span.samples, _BLOCK):
-        count = min(_BLOCK, span.samples - first)
-        scored.append(scorer.score(np.fromfile(span.path, "<i2", count, offset=span.offset + 2 * first)))
+        scored.append(scorer.score(span.read(first, first + _BLOCK)))
     return np.concatenate(scored)
 
 

@@ -10,6 +10,7 @@ from wakeword.evaluation.intervals import poisson_rate
 from wakeword.evaluation.judging import pooled_interval
 from wakeword.evaluation.metrics import Keyword, hours_outside
 from wakeword.evaluation.outcomes import FalseAlarm, KeywordOutcome
+from wakeword.evaluation.sound import span_of
 from wakeword.features.store import Segment, Stream, StreamSet
 
 MOST_VALUES = 12  # of one slice; the rest are pooled
@@ -29,9 +30,9 @@ def keyword_levels(streams: StreamSet, keywords: Sequence[KeywordOutcome]) -> li
     """Return the level of each keyword's stretch of stream, in dB of full scale, whatever else is heard there."""
     levels = []
     for keyword in keywords:
-        pcm = streams.audio(keyword.stream)
         start, end = (round(at * SAMPLE_RATE) for at in (keyword.segment.start_s, keyword.segment.end_s))
-        power = float(np.mean(np.square(pcm[start : max(end, start + 1)].astype(np.float64) / 32768.0)))
+        pcm = span_of(streams, keyword.stream).read(start, max(end, start + 1))
+        power = float(np.mean(np.square(pcm.astype(np.float64) / 32768.0))) if len(pcm) else 0.0
         levels.append(10.0 * np.log10(power + 1e-10))
     return levels
 
