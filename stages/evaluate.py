@@ -1,9 +1,13 @@
 """Choose the operating point on dev and report it on test, through the very graph that ships: `data/reports/evaluate/`.
 
-Audio goes in as PCM and is scored by the exported graph in onnxruntime, as on a device.
+Audio goes in as PCM and is scored by the exported graph in onnxruntime, as on a device. The worst mistakes are cut out
+to listen to: `data/errors/index.html`.
+
+With `--model FILE.onnx` it examines any exported file at the operating point in it instead, prints the figures, and
+writes nothing but what `--out FOLDER` asks for.
 """
 
-import csv
+import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,25 +23,24 @@ from wakeword.base.params import Phrases, Section, load
 from wakeword.base.stage import main
 from wakeword.corpus.manifest import SAMPLE_RATE, Clip
 from wakeword.corpus.shards import Corpus
-from wakeword.corpus.splits import judged_by, read_splits
-from wakeword.detection.policy import Policy, detect, smooth
+from wakeword.corpus.splits import SplitName, judged_by, read_splits
 from wakeword.evaluation import operating_point
 from wakeword.evaluation.config import EvaluateConfig
-from wakeword.evaluation.intervals import Interval, proportion
-from wakeword.evaluation.judging import (
-    report_curve,
-    report_policy,
-    scored_streams,
-    timed_events,
-)
-from wakeword.evaluation.metrics import DetCurve, Keyword, clip_figures, det_curve
-from wakeword.evaluation.operating_point import OperatingPoint
-from wakeword.evaluation.plots import DetLine, DetPoint, plot_det, plot_latency, plot_score_histogram, plot_timeline
-from wakeword.evaluation.scoring import score_audio
+from wakeword.evaluation.drawing import draw, worst_mistakes
+from wakeword.evaluation.errors import Mistake, write_sheet
+from wakeword.evaluation.examination import Examined, Material, Setting, curve_of, examine
+from wakeword.evaluation.judging import report_policy, scored_streams
+from wakeword.evaluation.metrics import DetCurve
+from wakeword.evaluation.outcomes import write_outcomes
+from wakeword.evaluation.scoring import score_audio, score_streams
+from wakeword.evaluation.slices import Surroundings
+from wakeword.evaluation.summary import summary
 from wakeword.export.graph import build
-from wakeword.features.store import Stream, StreamSet
+from wakeword.features.store import StreamSet
 from wakeword.models.checkpoint import load as load_model
+from wakeword.runtime.scorer import Scorer
 from wakeword.runtime_config import RuntimeConfig
+from wakeword.streams.config import StreamsConfig
 
 MODEL, FEATURES, CORPUS, SPLIT = (
     Path("models/best_model.pt"),
@@ -46,203 +49,164 @@ MODEL, FEATURES, CORPUS, SPLIT = (
     Path("data/splits"),
 )
 OPERATING_POINT, REPORT = Path("models/operating_point.json"), Path("data/reports/evaluate")
-TIMELINE_S = 30.0
+ERRORS = Path("data/errors")
+CUTS = 40  # mistakes cut out, of all phrases together
 
 
 class Params(Section):
     phrases: Phrases
+    streams: StreamsConfig = StreamsConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
 
 def run() -> None:
-    params = load(Params)
-    config = params.evaluate
-    model = load_model(MODEL)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="an exported file to examine instead")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="with --model: write the whole report there")
+    arguments = parser.parse_args()
+    if arguments.out is not None and arguments.model is None:
+        parser.error("--out goes with --model")
+    if arguments.model is None:
+        evaluate(load(Params))
+    else:
+        examine_file(load(Params), arguments.model, arguments.out)
+
+
+def evaluate(params: Params) -> None:
+    """Do what the stage is for."""
+    model, config = load_model(MODEL), params.evaluate
     if model.phrases != params.phrases:
         raise UserError(f"{MODEL} knows {model.phrases}, but phrases is {params.phrases}; run `dvc repro train`")
-    graph, shift = build(model), model.network.frame_shift_ms
-    count = workers.count(params.runtime.workers)
-    dev, test = (StreamSet.open(FEATURES, split, model.frontend.fingerprint) for split in ("dev", "test"))
-    dev_scores = score(graph, dev, "dev", count)
+    graph, frontend = build(model), model.frontend.fingerprint
+    setting = setting_of(params, model.network.frame_shift_ms)
+    dev = material(graph, "dev", params, frontend)
+    shift = setting.frame_shift_ms
     points = {
-        phrase: operating_point.choose(phrase, scored_streams(dev.streams, dev_scores, index), config, shift)
+        phrase: operating_point.choose(phrase, scored_streams(dev.streams.streams, dev.scores, index), config, shift)
         for index, phrase in enumerate(params.phrases)
     }
-    test_scores = score(graph, test, "test", count)
-    clips = test_clips()
-    clip_scores = score_clips(graph, clips, count)
-    report: dict[str, Any] = {}
-    with replacing_folder(REPORT) as folder:
-        for index, phrase in enumerate(params.phrases):
-            stem = "" if len(params.phrases) == 1 else f"{index}_"
-            shape = points[phrase].policy
-            template = Policy(
-                1.0, config.release_ratio, shape.smoothing_frames, shape.votes, shape.votes_window, shape.refractory_ms
-            )
-            curves = {
-                name: det_curve(
-                    scored_streams(streams, scores, index),
-                    template,
-                    shift,
-                    config.tolerance_ms,
-                    config.max_fah,
-                )
-                for name, streams, scores in (("dev", dev.streams, dev_scores), ("test", test.streams, test_scores))
-            }
-            on_dev = report_policy(dev.streams, dev_scores, index, points[phrase].policy, shift, config.tolerance_ms)
-            points[phrase] = replace(points[phrase], dev=on_dev)
-            at_point = report_policy(
-                test.streams, test_scores, index, points[phrase].policy, shift, config.tolerance_ms
-            )
-            said = [clip.origin.phrase == phrase for clip in clips]
-            is_keyword = np.array(said)
-            highest = np.array([scores[:, index].max() for scores in clip_scores])
-            report[phrase] = {
-                "operating_point": {**asdict(points[phrase]), "test": at_point},
-                "frr_at_fah": report_curve(curves["test"], template, test.streams, test_scores, index, shift, config),
-                "clips": asdict(clip_figures(highest[is_keyword], highest[~is_keyword])),
-                "clips_fired": fired_by_kind(
-                    clips, [scores[:, index] for scores in clip_scores], points[phrase].policy, shift
-                ),
-            }
-            draw(folder, stem, phrase, points[phrase], curves, at_point, test, test_scores, index, shift, config)
-            plot_score_histogram(
-                folder / f"{stem}clip_scores.png",
-                f"“{phrase}”: test clips scored alone",
-                highest[is_keyword],
-                highest[~is_keyword],
-                score_label="highest score of the clip",
-            )
-            write_curve(folder / f"{stem}det.csv", curves["test"])
-            frr, interval, fah = at_point["frr"], at_point["frr_interval"], at_point["fah"]
-            log.info(
-                f"'{phrase}' on test at the operating point",
-                frr=f"{frr:.1%} [{interval[0]:.1%}, {interval[1]:.1%}]",
-                fah=f"{fah:.2f} [{at_point['fah_interval'][0]:.2f}, {at_point['fah_interval'][1]:.2f}]",
-                hours=round(at_point["hours"], 2),
-            )
-        write_json(folder / "metrics.json", report)
+    test = material(graph, "test", params, frontend)
+    policies = {phrase: point.policy for phrase, point in points.items()}
+    examined = {
+        phrase: examine(phrase, index, policies[phrase], test, dev, setting)
+        for index, phrase in enumerate(params.phrases)
+    }
+    for phrase, each in examined.items():
+        on_dev = report_policy(dev.streams.streams, dev.scores, each.index, each.policy, shift, config.tolerance_ms)
+        points[phrase] = replace(points[phrase], dev=on_dev)
+        tell(each)
+    with replacing_folder(REPORT) as folder, replacing_folder(ERRORS) as errors:
+        curves = [{"dev": curve_of(dev, each.index, each.policy, setting)} for each in examined.values()]
+        publish(
+            folder, errors, examined, {phrase: asdict(point) for phrase, point in points.items()}, test, setting, curves
+        )
     operating_point.write(OPERATING_POINT, points)
 
 
-def score(graph: bytes, streams: StreamSet, what: str, count: int) -> list[np.ndarray]:
-    """Return the scores `(frames, phrases)` of each stream, from its PCM through the graph in onnxruntime."""
-    audio = (np.array(streams.audio(stream)) for stream in streams.streams)
-    return list(log.progress(score_audio(graph, audio, count), len(streams.streams), f"{what} streams"))
+def examine_file(params: Params, path: Path, out: Path | None) -> None:
+    """Examine an exported file on the test streams, and print what was found."""
+    try:
+        info = Scorer(path).info
+        graph = path.read_bytes()
+    except (OSError, ValueError) as problem:
+        raise UserError(str(problem)) from problem
+    if list(info.phrases) != params.phrases:
+        raise UserError(f"{path} knows {list(info.phrases)}, but the test streams are of {params.phrases}")
+    if missing := [phrase for phrase in info.phrases if phrase not in info.policies]:
+        raise UserError(f"{path} holds no operating point for '{missing[0]}'; run the export stage")
+    setting = setting_of(params, info.frame_shift_ms)
+    dev, test = (material(graph, split, params, None, with_streams=split == "test") for split in ("dev", "test"))
+    examined = {
+        phrase: examine(phrase, index, info.policies[phrase], test, dev, setting)
+        for index, phrase in enumerate(info.phrases)
+    }
+    for each in examined.values():
+        print(summary(each))
+    if out is not None:
+        chosen = {phrase: {"policy": asdict(info.policies[phrase])} for phrase in info.phrases}
+        with replacing_folder(out) as folder:
+            (folder / "errors").mkdir()
+            publish(folder, folder / "errors", examined, chosen, test, setting, [{}] * len(examined))
 
 
-def test_clips() -> list[Clip]:
-    """Return the test clips in which somebody or something is heard."""
-    ids = set(read_splits(SPLIT)["test"])
+def setting_of(params: Params, frame_shift_ms: float) -> Setting:
+    surroundings = {each.name: Surroundings(each.snr_db, each.reverb) for each in params.streams.conditions}
+    corpus = {clip.id: clip for clip in Corpus.open(CORPUS).clips}
+    return Setting(params.evaluate, frame_shift_ms, corpus, surroundings)
+
+
+def material(
+    graph: bytes, split: SplitName, params: Params, frontend: str | None, with_streams: bool = True
+) -> Material:
+    """Score the streams and clips of a split through the graph in onnxruntime.
+
+    Args:
+        frontend: fingerprint of the front-end that the streams' features must be of; None to take any.
+        with_streams: whether to score the streams too.
+    """
+    count = workers.count(params.runtime.workers)
+    streams = StreamSet.open(FEATURES, split, frontend)
+    scores: list[np.ndarray] = []
+    if with_streams:
+        scored = score_streams(graph, streams, count)
+        scores = list(log.progress(scored, len(streams.streams), f"{split} streams"))
+    clips = clips_of(split)
+    return Material(streams, scores, clips, score_clips(graph, clips, split, count))
+
+
+def clips_of(split: SplitName) -> list[Clip]:
+    """Return the clips of a split in which somebody or something is heard."""
+    ids = set(read_splits(SPLIT)[split])
     clips = [clip for clip in Corpus.open(CORPUS).clips if clip.id in ids]
     return [clip for clip in judged_by(clips) if clip.origin.label not in ("noise", "rir")]
 
 
-def score_clips(graph: bytes, clips: Sequence[Clip], count: int) -> list[np.ndarray]:
+def score_clips(graph: bytes, clips: Sequence[Clip], split: str, count: int) -> list[np.ndarray]:
     """Return the scores `(frames, phrases)` of each clip: alone, in silence, half a second of it at the end."""
     corpus = Corpus.open(CORPUS)
     tail = np.zeros(SAMPLE_RATE // 2, dtype=np.int16)
     audio = (np.concatenate([corpus.audio(clip), tail]) for clip in clips)
-    return list(log.progress(score_audio(graph, audio, count), len(clips), "test clips"))
+    return list(log.progress(score_audio(graph, audio, count), len(clips), f"{split} clips"))
 
 
-def fired_by_kind(
-    clips: Sequence[Clip], scores: Sequence[np.ndarray], policy: Policy, frame_shift_ms: int
-) -> dict[str, dict[str, Any]]:
-    """Return, for each kind of clip, how many set the detector off when heard alone.
-
-    Streams hold few of the clips that sound like the phrase; here each counts once.
-    """
-    fired: dict[str, list[bool]] = {}
-    for clip, clip_scores in zip(clips, scores, strict=True):
-        fired.setdefault(clip.origin.kind, []).append(bool(detect(clip_scores, policy, frame_shift_ms)))
-    return {
-        kind: {
-            "clips": len(each),
-            "fired": sum(each),
-            "share": sum(each) / len(each),
-            "share_interval": list(proportion(sum(each), len(each))),
-        }
-        for kind, each in sorted(fired.items())
-    }
+def tell(examined: Examined) -> None:
+    """Log what matters most."""
+    at = examined.at_point
+    log.info(
+        f"'{examined.phrase}' on test at the operating point",
+        frr=f"{at['frr']:.1%} [{at['frr_interval'][0]:.1%}, {at['frr_interval'][1]:.1%}]",
+        fah=f"{at['fah']:.2f} [{at['fah_interval'][0]:.2f}, {at['fah_interval'][1]:.2f}]",
+        hours=round(at["hours"], 2),
+    )
 
 
-def _hit_keywords(keywords: Sequence[Keyword], missed: Sequence[int]) -> list[Keyword]:
-    return [keyword for index, keyword in enumerate(keywords) if index not in missed]
-
-
-def write_curve(path: Path, curve: DetCurve) -> None:
-    """Write the DET curve for `dvc plots`."""
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["fah", "frr", "threshold"])
-        for fah, frr, threshold in zip(curve.fah, curve.frr, curve.threshold, strict=True):
-            rows.writerow([f"{fah:.6g}", f"{frr:.6g}", f"{threshold:.6g}"])
-
-
-def draw(
+def publish(
     folder: Path,
-    stem: str,
-    phrase: str,
-    point: OperatingPoint,
-    curves: dict[str, DetCurve],
-    at_point: dict[str, Any],
-    test: StreamSet,
-    scores: Sequence[np.ndarray],
-    index: int,
-    frame_shift_ms: int,
-    config: EvaluateConfig,
+    errors: Path,
+    examined: dict[str, Examined],
+    points: dict[str, dict[str, Any]],
+    test: Material,
+    setting: Setting,
+    curves: Sequence[dict[str, DetCurve]],
 ) -> None:
-    """Draw the DET curves, the latency of hits, and the most telling half minute of the test streams."""
-    lines = [DetLine(name, curve.fah, curve.frr, curve.keywords, curve.hours) for name, curve in sorted(curves.items())]
-    marked = DetPoint(
-        "test",
-        at_point["fah"],
-        Interval(*at_point["fah_interval"]),
-        at_point["frr"],
-        Interval(*at_point["frr_interval"]),
-    )
-    plot_det(folder / f"{stem}det.png", f"“{phrase}”: misses against false alarms", lines, [marked])
-    pairs = scored_streams(test.streams, scores, index)
-    events = [timed_events(pair, point.policy, frame_shift_ms, config.tolerance_ms) for pair in pairs]
-    late = [
-        time - keyword.end_s
-        for pair, (hits, _, missed) in zip(pairs, events, strict=True)
-        for time, keyword in zip(hits, _hit_keywords(pair.keywords, missed), strict=True)
-    ]
-    plot_latency(folder / f"{stem}latency.png", f"“{phrase}”: latency on test", np.array(late))
-    stream, centre = telling_moment(test.streams, pairs, events)
-    first = int(max(0.0, min(centre - TIMELINE_S / 2, stream.seconds - TIMELINE_S)) * 1000 / frame_shift_ms)
-    frames = int(TIMELINE_S * 1000 / frame_shift_ms)
-    per_frame = SAMPLE_RATE * frame_shift_ms // 1000
-    number = test.streams.index(stream)
-    smoothed = smooth(pairs[number].scores, point.policy.smoothing_frames)
-    plot_timeline(
-        folder / f"{stem}timeline.png",
-        f"“{phrase}”: {stream.name}",
-        test.audio(stream)[first * per_frame : (first + frames) * per_frame],
-        SAMPLE_RATE,
-        smoothed[first : first + frames],
-        frame_shift_ms,
-        point.policy.threshold,
-        point.policy.release,
-        events[number][0],
-        events[number][1],
-        pairs[number].keywords,
-        first * frame_shift_ms / 1000,
-    )
+    """Fill a folder with the report, its pictures and tables, and another with the worst mistakes.
 
-
-def telling_moment(streams: Sequence[Stream], pairs: Sequence[Any], events: Sequence[Any]) -> tuple[Stream, float]:
-    """Return the stream and the second of the first false alarm, else of the first miss, else of the first keyword."""
-    for stream, (_, false_alarms, _) in zip(streams, events, strict=True):
-        if false_alarms:
-            return stream, false_alarms[0]
-    for stream, pair, (_, _, missed) in zip(streams, pairs, events, strict=True):
-        if missed:
-            return stream, pair.keywords[missed[0]].end_s
-    return streams[0], pairs[0].keywords[0].end_s if pairs[0].keywords else 0.0
+    Args:
+        points: what is known of each phrase's operating point, for JSON.
+        curves: for each phrase, DET curves to draw beside test's.
+    """
+    report: dict[str, Any] = {}
+    sections: list[tuple[str, Path | None, Sequence[Mistake]]] = []
+    for each, more_curves in zip(examined.values(), curves, strict=True):
+        stem = "" if len(examined) == 1 else f"{each.index}_"
+        report[each.phrase] = {"operating_point": {**points[each.phrase], "test": each.at_point}, **each.report}
+        mistakes = worst_mistakes(each, test, setting, max(2, CUTS // 2 // len(examined)))
+        draw(folder, stem, each, test, setting, more_curves, mistakes)
+        sections.append((f"“{each.phrase}”", folder / f"{stem}errors.png", mistakes))
+    write_json(folder / "metrics.json", report)
+    write_outcomes(folder / "outcomes.csv", {phrase: each.outcomes for phrase, each in examined.items()})
+    write_sheet(errors, sections, test.streams)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Publish what the stages reported where git and `dvc metrics` see it: `metrics/` and `plots/`.
 
 The expensive stages keep their reports among their cached outs, so that DVC's run-cache can bring them back; an out
-that git tracks would switch the run-cache off for its stage. This cheap step copies them.
+that git tracks would switch the run-cache off for its stage. This cheap step copies them. The outcomes of evaluate go
+beside its metrics, for `wakeword.evaluation.compare` to find in any revision.
 """
 
 import shutil
@@ -13,6 +14,7 @@ from wakeword.base.files import replacing_folder
 from wakeword.base.stage import main
 
 REPORTS, METRICS, PLOTS = Path("data/reports"), Path("metrics"), Path("plots")
+OUTCOMES = "outcomes.csv"
 AUGMENTATION = Path("data/samples/augmentation.png")
 STAGES = ("ingest", "split", "featurize", "find-lr", "train", "evaluate", "export")
 
@@ -29,6 +31,8 @@ def run() -> None:
             for source in sorted((REPORTS / stage).iterdir()):
                 if source.name == "metrics.json":
                     shutil.copyfile(source, metrics / f"{name}.json")
+                elif source.name == OUTCOMES:
+                    shutil.copyfile(source, metrics / f"{name}_{OUTCOMES}")
                 else:
                     shutil.copyfile(source, plots / f"{name}_{source.name}")
         shutil.copyfile(AUGMENTATION, plots / AUGMENTATION.name)

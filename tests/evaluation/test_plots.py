@@ -12,8 +12,14 @@ from wakeword.evaluation.intervals import poisson_rate, proportion
 from wakeword.evaluation.plots import (
     DetLine,
     DetPoint,
+    Moment,
+    Rate,
     plot_det,
     plot_latency,
+    plot_moments,
+    plot_rates,
+    plot_reliability,
+    plot_roc,
     plot_score_histogram,
     plot_timeline,
 )
@@ -24,6 +30,11 @@ POINT = DetPoint("dev", 0.5, poisson_rate(1, 2.0), 0.4, proportion(40, 100))
 EMPTY = np.zeros(0)
 SCORES = np.linspace(0, 1, 400) ** 2
 PCM = (RNG.normal(size=16_000 * 5) * 900).astype(np.int16)
+
+MOMENT = Moment("miss in $s_1\nwhy", PCM, SCORES[:250], [62.1], [63.0], [(61.0, 62.0)], 60.0)
+EARLY = Moment("early", PCM[:160], EMPTY, [], [], [], 0.0)
+CURVE = np.array([5, 2, 9]), np.array([0.1, 0.5, 0.97]), np.array([0.0, 0.5, 1.0])
+RATES = {"room": [Rate("hall_$1", 0.2, (0.1, 0.4), "4 of 20"), Rate("none", 0.0, (0.0, 0.3), "0 of 8")]}
 
 PLOTS: dict[str, Callable[[Path], None]] = {
     "det": lambda path: plot_det(path, "hey $x_1", [DetLine("dev", FAH, FRR, 100, 2.0)], [POINT]),
@@ -37,6 +48,14 @@ PLOTS: dict[str, Callable[[Path], None]] = {
     "timeline": lambda path: plot_timeline(
         path, "hey", PCM, 16_000, SCORES[:250], 20, 0.9, 0.7, [62.1, 99.0], [63.0], [(61.0, 62.0)], 60.0
     ),
+    "roc": lambda path: plot_roc(path, "hey", SCORES, SCORES**0.2, ["AUC 0.9 [0.8, 1]", "EER 0.1"], 0.1),
+    "shares": lambda path: plot_rates(path, "hey $x_1", {**RATES, "voice": RATES["room"] * 3}, "FRR", True),
+    "rates": lambda path: plot_rates(path, "hey", {**RATES, "kind": RATES["room"] * 5}, "FAH", False),
+    "rates of nothing": lambda path: plot_rates(path, "hey", {f"slice {i}": [] for i in range(9)}, "FAH", False),
+    "reliability": lambda path: plot_reliability(path, "hey", {"before": CURVE, "after": CURVE}),
+    "reliability of nothing": lambda path: plot_reliability(path, "hey", {}),
+    "moments": lambda path: plot_moments(path, "hey $x_1", [MOMENT, EARLY, MOMENT], 16_000, 20, 0.9),
+    "moments of nothing": lambda path: plot_moments(path, "hey", [], 16_000, 20, 0.9),
     "timeline of nothing": lambda path: plot_timeline(
         path, "hey", PCM[:320] * 0, 16_000, EMPTY, 20, 0.9, 0.7, [], [], []
     ),

@@ -16,6 +16,7 @@ import yaml
 
 from wakeword.corpus.shards import Corpus
 from wakeword.corpus.splits import read_splits
+from wakeword.evaluation.compare import load
 from wakeword.runtime.detector import Detector
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +82,8 @@ def test_what_comes_out_is_a_detector_and_its_figures(project: Path) -> None:
     assert 0.0 <= evaluated["clips"]["eer"] <= 1.0
     for picture in (
         "evaluate_det",
+        "evaluate_errors",
+        "evaluate_misses",
         "evaluate_timeline",
         "train_epochs",
         "find_lr_sweep",
@@ -88,7 +91,9 @@ def test_what_comes_out_is_a_detector_and_its_figures(project: Path) -> None:
         "augmentation",
     ):
         assert (project / "plots" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
-    assert (project / "data/samples/index.html").exists()
+    assert (project / "data/samples/index.html").exists() and (project / "data/errors/index.html").exists()
+    kept = load(str(project / "metrics"))["hey computer"]
+    assert (len(kept.hit), int((~kept.hit).sum())) == (on_test["keywords"], on_test["misses"])
 
 
 def test_no_speaker_is_in_two_splits(project: Path) -> None:

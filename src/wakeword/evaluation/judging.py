@@ -152,6 +152,12 @@ def timed_events(
     return [times[event] for event, _ in found.hits], [times[event] for event in found.false_alarms], found.misses
 
 
+def heard_at(segments: Sequence[Segment], time_s: float) -> Segment | None:
+    """Return the clip that an event is put down to: the last one heard up to a second before; None if there is none."""
+    heard = [segment for segment in segments if segment.start_s <= time_s <= segment.end_s + _AFTERMATH_S]
+    return heard[-1] if heard else None
+
+
 def _at(template: Policy, threshold: float, release_ratio: float) -> Policy:
     return Policy(
         threshold,
@@ -180,7 +186,8 @@ def _false_alarms_by_kind(
             heard += segment.end_s - segment.start_s
         hours["background"] = hours.get("background", 0.0) + (stream.seconds - heard) / 3600
         for time in timed_events(pair, policy, frame_shift_ms, tolerance_ms)[1]:
-            alarms[_kind_at(stream.segments, time)] += 1
+            blamed = heard_at(stream.segments, time)
+            alarms[blamed.kind if blamed else "background"] += 1
     return {
         kind: {
             "false_alarms": alarms[kind],
@@ -191,8 +198,3 @@ def _false_alarms_by_kind(
         for kind in sorted(hours)
         if hours[kind] > 0
     }
-
-
-def _kind_at(segments: Sequence[Segment], time: float) -> str:
-    heard = [segment for segment in segments if segment.start_s <= time <= segment.end_s + _AFTERMATH_S]
-    return heard[-1].kind if heard else "background"

@@ -1,7 +1,7 @@
 """The pictures of an evaluation, as PNG files whose bytes depend on the data alone."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,37 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullForm
 _BLUE, _ORANGE, _GREEN, _RED, _GREY = "#1f5fa8", "#d9730d", "#2b8a3e", "#c92a2a", "#868e96"
 _LINE_COLOURS = (_BLUE, _ORANGE, _GREEN, "#7048b6")
 _COLUMNS = 1200
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A row of a plot of rates: what it is of, the rate with its interval, (low, high), and what was counted."""
+
+    label: str
+    rate: float
+    interval: Sequence[float]
+    counted: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A few seconds of a stream to draw.
+
+    Attributes:
+        title: what happened there, in one or two short lines.
+        pcm: `(samples,)` int16, the stretch.
+        scores: `(n,)` smoothed scores of it; the first is at `start_s` + one frame shift.
+        hits, false_alarms: event times, in seconds from the start of the stream, as are `keywords`, (start, end).
+        start_s: where in the stream the stretch begins.
+    """
+
+    title: str
+    pcm: np.ndarray
+    scores: np.ndarray
+    hits: Sequence[float]
+    false_alarms: Sequence[float]
+    keywords: Sequence[tuple[float, float]]
+    start_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +243,164 @@ def plot_timeline(
         wave.set_title(f"{title}\n{end_s - start_s:.4g} s of stream, {inside} keywords", parse_math=False)
         _legend_below(figure, score)
         _save(figure, path)
+
+
+def plot_roc(path: Path, title: str, fpr: np.ndarray, tpr: np.ndarray, figures: Sequence[str], edge: float) -> None:
+    """Draw a ROC curve of clips, `(k,)` each, beside its part up to FPR = `edge`, which decides in practice.
+
+    Args:
+        figures: what to write below, such as areas with their intervals.
+    """
+    with _style():
+        figure = Figure(figsize=(9.5, 4.9), dpi=110, layout="constrained")
+        FigureCanvasAgg(figure)
+        for axes, right in zip(figure.subplots(1, 2), (1.0, edge), strict=True):
+            axes.plot(fpr, tpr, color=_BLUE, linewidth=1.8, drawstyle="default")
+            axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1.0, linestyle=":")
+            axes.set_xlim(-0.02 * right, right)
+            axes.set_ylim(-0.02, 1.02)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axes.set_xlabel(f"other clips taken for the phrase (FPR){'' if right == 1.0 else f', up to {edge:.0%}'}")
+        figure.axes[0].set_ylabel("clips of the phrase found (TPR)")
+        figure.axes[0].set_title(title, parse_math=False)
+        figure.supxlabel("\n".join(figures), fontsize=9, x=0.01, ha="left", parse_math=False)
+        _save(figure, path)
+
+
+def plot_rates(path: Path, title: str, sections: Mapping[str, Sequence[Rate]], label: str, as_percent: bool) -> None:
+    """Draw rates with their intervals, one row each, in sections; what was counted stands at the right.
+
+    Args:
+        sections: rows by the name of their section.
+        label: of the axis.
+        as_percent: whether the rates are shares.
+    """
+    rows: list[tuple[str, Rate | None]] = []
+    for name, rates in sections.items():
+        rows += [(name, None), *((rate.label, rate) for rate in rates)]
+    with _style():
+        figure = Figure(figsize=(8.5, 1.4 + 0.25 * len(rows)), dpi=110, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        for place, (_, rate) in enumerate(rows):
+            if rate is None:
+                axes.axhline(place - 0.5, color=_GREY, linewidth=0.6)
+                continue
+            low, high = rate.interval
+            axes.plot([low, high], [place, place], color=_BLUE, linewidth=1.6, solid_capstyle="butt")
+            axes.plot([rate.rate], [place], "o", color=_BLUE, markersize=5.5)
+            axes.text(1.01, place, rate.counted, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows], parse_math=False)
+        for text, (_, rate) in zip(axes.get_yticklabels(), rows, strict=True):
+            text.set_fontweight("bold" if rate is None else "normal")
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        if as_percent:
+            axes.set_xlim(-0.01, 1.01)
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        else:
+            axes.set_xscale("symlog", linthresh=1.0)
+            highest = max((rate.interval[1] for _, rate in rows if rate is not None), default=1.0)
+            axes.set_xlim(-0.03, max(1.0, 1.5 * highest))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_xlabel(label)
+        axes.set_title(title, parse_math=False)
+        _save(figure, path)
+
+
+def plot_reliability(path: Path, title: str, versions: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+    """Draw, of clips sorted into bins by their score, which share is the phrase: on the diagonal, were it calibrated.
+
+    Args:
+        versions: by label, for each bin `(bins,)`: clips, their mean score, the share that is the phrase.
+    """
+    with _style():
+        figure, (axes, counts) = _figure(2, (7.0, 6.2), (4, 1))
+        axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1.0, linestyle=":", label="calibrated")
+        for index, (label, (clips, score, share)) in enumerate(versions.items()):
+            colour = _colours(len(versions))[index]
+            axes.plot(score, share, "os"[index % 2] + "-", color=colour, markersize=6, linewidth=1.4, label=label)
+            counts.plot(score, clips, "os"[index % 2], color=colour, markersize=5)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_ylabel("share that is the phrase")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        counts.set_yscale("log")
+        counts.set_ylim(bottom=0.7)
+        counts.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else ""))
+        counts.yaxis.set_minor_locator(NullLocator())
+        counts.set_ylabel("clips")
+        counts.set_xlabel("mean of the clips' highest scores")
+        axes.set_title(title, parse_math=False)
+        _legend_below(figure, axes)
+        _save(figure, path)
+
+
+def plot_moments(
+    path: Path,
+    title: str,
+    moments: Sequence[Moment],
+    sample_rate: int,
+    frame_shift_ms: float,
+    threshold: float,
+    columns: int = 2,
+) -> None:
+    """Draw moments of streams side by side: waveform, smoothed score, threshold, events, and keywords truly there."""
+    rows = max(1, -(-len(moments) // columns))
+    with _style():
+        figure = Figure(figsize=(6.6 * columns, 0.9 + 2.5 * rows), dpi=90, layout="constrained")
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=(2, 3) * rows)
+        for axes in grid.flat:
+            axes.set_visible(not moments)
+        for number, moment in enumerate(moments):
+            wave, score = (grid[2 * (number // columns) + part, number % columns] for part in (0, 1))
+            _draw_moment(wave, score, moment, sample_rate, frame_shift_ms, threshold)
+        figure.suptitle(
+            title if moments else f"{title}: there is none", fontsize=11, x=0.01, ha="left", parse_math=False
+        )
+        if moments:
+            handles, labels = grid[1, 0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower left", ncols=6)
+        _save(figure, path)
+
+
+def _draw_moment(
+    wave: Axes, score: Axes, moment: Moment, sample_rate: int, frame_shift_ms: float, threshold: float
+) -> None:
+    end_s = moment.start_s + len(moment.pcm) / sample_rate
+    low, high = _envelope(moment.pcm)
+    wave.fill_between(np.linspace(moment.start_s, end_s, len(low)), low, high, color=_GREY, linewidth=0.5)
+    reach = max(0.02, float(np.abs([low, high]).max(initial=0.0))) * 1.1
+    wave.set_ylim(-reach, reach)
+    wave.set_yticks([0.0])
+    wave.set_ylabel("wave", fontsize=8)
+    wave.tick_params(labelbottom=False)
+    times = moment.start_s + (np.arange(len(moment.scores)) + 1) * frame_shift_ms / 1000.0
+    score.plot(times, moment.scores, color=_BLUE, linewidth=1.2, label="smoothed score")
+    score.axhline(threshold, color=_RED, linewidth=1.0, linestyle="--", label=f"threshold {threshold:.3g}")
+    for axes in (wave, score):
+        axes.set_visible(True)
+        axes.set_xlim(moment.start_s, end_s)
+        axes.axvspan(moment.start_s, moment.start_s, color=_GREEN, alpha=0.18, linewidth=0, label="keyword (truth)")
+        for begin, end in moment.keywords:
+            if begin < end_s and end > moment.start_s:
+                axes.axvspan(max(begin, moment.start_s), min(end, end_s), color=_GREEN, alpha=0.18, linewidth=0)
+    for events, marker, colour, what in (
+        (moment.hits, "v", _GREEN, "hit"),
+        (moment.false_alarms, "X", _RED, "false alarm"),
+    ):
+        shown = [time for time in events if moment.start_s <= time <= end_s]
+        score.scatter(shown, [1.09] * len(shown), marker=marker, s=45, color=colour, label=what, zorder=5)
+        for time in shown:
+            score.axvline(time, color=colour, linewidth=0.8, alpha=0.7)
+    score.set_ylim(-0.03, 1.2)
+    score.set_yticks([0.0, 0.5, 1.0])
+    score.set_ylabel("score", fontsize=8)
+    score.set_xlabel("time in the stream (s)", fontsize=8)
+    wave.set_title(moment.title, fontsize=8.5, parse_math=False)
 
 
 def _envelope(pcm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
