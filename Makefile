@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
 
-.PHONY: repro test lint format deps schema preset lock noop speed readme web peers
+.PHONY: repro test lint format deps schema preset lock noop speed readme web peers peers-accuracy
 
 repro: .venv/installed  ## run the pipeline: model, metrics, plots
 	python tools/params_schema.py
@@ -44,6 +44,9 @@ readme: .venv/installed  ## the README's tables and picture, from metrics and be
 
 peers: .venv/installed .cache/peers/installed  ## what listening costs, beside other engines
 	python -m benchmarks.peers
+
+peers-accuracy: .venv/installed .cache/peers/installed  ## misses and false alarms on the test streams, beside other engines
+	python -m benchmarks.peers_accuracy
 
 # openwakeword needs tflite-runtime, which has no package for a newer Python.
 .cache/peers/installed: requirements/peers.txt .venv/installed
