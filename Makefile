@@ -63,7 +63,7 @@ web/vendor/installed: web/package-lock.json
 	@touch $@
 
 lock: .venv/installed  ## pin the newest packages that pyproject.toml allows
-	uv pip compile pyproject.toml --extra train --extra mic --extra serve --extra dev --universal \
+	uv pip compile pyproject.toml --extra train --extra mic --extra serve --extra interchange --extra dev --universal \
 		--python-version 3.11 --generate-hashes --upgrade --quiet -o requirements/lock.txt
 	uv pip compile requirements/peers.in --python-version 3.11 --generate-hashes --upgrade --quiet -o requirements/peers.txt
 
