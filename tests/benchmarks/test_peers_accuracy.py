@@ -8,12 +8,13 @@ from benchmarks.peers_accuracy import figures, listened, refractory, report, ste
 from tests.engines.test_espeak import recorded, said
 from wakeword.detection.policy import Policy
 from wakeword.evaluation.config import EvaluateConfig
-from wakeword.evaluation.judging import FRAME_SHIFT_MS, report_policy, scored_streams
-from wakeword.evaluation.metrics import Tally, frr_at_fah
+from wakeword.evaluation.judging import scored_streams
+from wakeword.evaluation.metrics import Tally, frr_at_fah, measure
 from wakeword.features.frontend import HOP, SAMPLE_RATE
 from wakeword.features.store import Segment, Stream, StreamSet
 
 CONFIG = EvaluateConfig()
+SHIFT_MS = 20.0
 
 
 def streams(minutes: int = 10) -> StreamSet:
@@ -35,11 +36,15 @@ def scores(test: StreamSet) -> list[np.ndarray]:
 def test_our_figures_are_those_of_the_evaluate_stage() -> None:
     test, policy = streams(), Policy(0.9, 0.5, smoothing_frames=1)
     scored = scores(test)
-    one = swept("wakeword", scored_streams(test.streams, scored, 0), policy, FRAME_SHIFT_MS, CONFIG)
-    expected = report_policy(test.streams, scored, 0, policy, CONFIG.tolerance_ms)
-    found = figures(test, 0, one.events(0.9), CONFIG.tolerance_ms)
+    pairs = scored_streams(test.streams, scored, 0)
+    found = figures(test, 0, swept("wakeword", pairs, policy, SHIFT_MS, CONFIG).events(0.9), CONFIG.tolerance_ms)
     assert 0 < found["misses"] < found["keywords"] and found["false_alarms"] > 0
-    assert found == {name: expected[name] for name in found}
+    for pair, condition in zip(pairs, ("clean", "noisy"), strict=True):
+        assert found["conditions"][condition] == measure([pair], policy, SHIFT_MS, CONFIG.tolerance_ms).figures()
+    pooled = measure(pairs, policy, SHIFT_MS, CONFIG.tolerance_ms).figures()
+    # Each keyword is said twice: as many trials as there are recordings.
+    assert found["frr_interval"][1] > pooled.pop("frr_interval")[1]
+    assert pooled.items() <= found.items()
 
 
 def test_counts_by_hand() -> None:
@@ -62,8 +67,8 @@ def test_the_curve_of_an_engine_without_scores() -> None:
 def test_ours_is_compared_at_no_more_false_alarms_than_the_peer_has() -> None:
     test = streams()
     pairs = scored_streams(test.streams, scores(test), 0)
-    mine = swept("wakeword", pairs, Policy(0.9, 0.5), FRAME_SHIFT_MS, CONFIG)
-    other = swept("peer", pairs, Policy(0.99, 0.5), FRAME_SHIFT_MS, CONFIG)
+    mine = swept("wakeword", pairs, Policy(0.9, 0.5), SHIFT_MS, CONFIG)
+    other = swept("peer", pairs, Policy(0.99, 0.5), SHIFT_MS, CONFIG)
     told = report(other, mine, test, 0, CONFIG)
     assert told["ours_at_its_fah"]["fah"] <= told["own"]["fah"]
     assert set(told["at_fah"]) == {"0.1", "0.5", "1", "2"}
@@ -71,9 +76,9 @@ def test_ours_is_compared_at_no_more_false_alarms_than_the_peer_has() -> None:
 
 def test_a_peer_without_a_false_alarm_can_be_compared() -> None:
     test = streams()
-    mine = swept("wakeword", scored_streams(test.streams, scores(test), 0), Policy(0.9, 0.5), FRAME_SHIFT_MS, CONFIG)
+    mine = swept("wakeword", scored_streams(test.streams, scores(test), 0), Policy(0.9, 0.5), SHIFT_MS, CONFIG)
     silent = [pair._replace(scores=np.zeros(30_000, np.float32)) for pair in truth(test.streams, 0)]
-    told = report(swept("peer", silent, Policy(0.5, 0.4), FRAME_SHIFT_MS, CONFIG), mine, test, 0, CONFIG)
+    told = report(swept("peer", silent, Policy(0.5, 0.4), SHIFT_MS, CONFIG), mine, test, 0, CONFIG)
     assert told["own"]["frr"] == 1.0 and told["ours_at_its_fah"]["fah"] == 0.0
 
 
