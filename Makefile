@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
 
-.PHONY: repro test lint format deps schema preset lock noop speed readme web peers peers-accuracy microwakeword
+.PHONY: repro test lint format deps schema preset lock noop speed readme web peers peers-accuracy microwakeword openwakeword
 
 repro: .venv/installed  ## run the pipeline: model, metrics, plots
 	python tools/params_schema.py
@@ -56,6 +56,9 @@ peers-accuracy: .venv/installed .cache/peers/installed  ## misses and false alar
 
 microwakeword: .venv/installed  ## the same phrase as a model for microWakeWord and ESPHome; docs/interchange.md
 	OMP_WAIT_POLICY=PASSIVE python -m tools.microwakeword
+
+openwakeword: .venv/installed .cache/peers/installed  ## the same phrase as a model for openWakeWord
+	python -m tools.openwakeword
 
 web: web/vendor/installed  ## put onnxruntime-web beside the page in web/; needs Node.js and npm
 

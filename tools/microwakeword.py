@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.peers_accuracy import slug
 
 from wakeword import workers
 from wakeword.base import log
-from wakeword.base.errors import UserError
 from wakeword.base.files import fingerprint, hash_files, read_json, replacing_folder, write_json
 from wakeword.base.params import Language, Phrases, Section, Seed, load
 from wakeword.base.stage import main as as_stage
-from wakeword.corpus.shards import Corpus
-from wakeword.corpus.splits import read_splits
 from wakeword.detection.policy import Policy
 from wakeword.evaluation import operating_point
 from wakeword.evaluation.config import EvaluateConfig, Votes
@@ -34,11 +32,11 @@ from wakeword.features.frontend import FRAME_MS, FrontendConfig
 from wakeword.features.store import Stream, StreamSet
 from wakeword.interchange import microwakeword
 from wakeword.interchange.micro_frontend import CHANNELS, FLOOR, FRONTEND, NATS, RANGE_HZ, micro_features
+from wakeword.interchange.streams import judged_streams, train_streams
 from wakeword.interchange.tflite import activation_ranges, convert, operator_count
 from wakeword.models.config import ModelConfig
 from wakeword.models.network import Network, parameter_count, score_stream
 from wakeword.runtime_config import RuntimeConfig
-from wakeword.streams.assembly import RenderTask, describe, plan_training, render, tasks
 from wakeword.streams.config import StreamsConfig
 from wakeword.training import devices, loop
 from wakeword.training.config import TrainConfig
@@ -76,10 +74,6 @@ def run() -> None:
             write_json(folder / f"{slug(phrase)}.report.json", report)
 
 
-def slug(phrase: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in phrase.lower())
-
-
 def heard(params: Params) -> tuple[StreamSet, StreamSet]:
     """Return the streams of train and dev as microWakeWord's front-end hears them; made once for the same streams."""
     made_of = hash_files([FEATURES / "train.json", FEATURES / "dev.json"])
@@ -87,38 +81,17 @@ def heard(params: Params) -> tuple[StreamSet, StreamSet]:
     if not folder.exists():
         with replacing_folder(folder) as new:
             count = workers.count(params.runtime.workers)
-            for split, streams in (("train", rendered(params, count)), ("dev", judged("dev", count))):
-                store.write(new, split, streams, FRONTEND, CHANNELS, audio_s=0.0)
+            made = train_streams(CORPUS, SPLIT, params.phrases, params.streams, params.seed, micro_features, count)
+            total = len(StreamSet.open(FEATURES, "train").streams)
+            judged = judged_streams(FEATURES, "dev", micro_features, count)
+            for split, streams in (("train", log.progress(made, total, "train streams")), ("dev", judged)):
+                store.write(new, split, with_no_sound(streams), FRONTEND, CHANNELS, audio_s=0.0)
     return StreamSet.open(folder, "train"), StreamSet.open(folder, "dev")
 
 
-def rendered(params: Params, count: int) -> Iterator[tuple[Stream, np.ndarray, np.ndarray]]:
-    """Make the training streams again, whose sound featurize does not keep."""
-    ids = set(read_splits(SPLIT)["train"])
-    clips = [clip for clip in Corpus.open(CORPUS).clips if clip.id in ids]
-    plans = plan_training(params.streams, clips, params.seed)
-    todo = tasks(plans, CORPUS, FrontendConfig(), params.phrases)
-    yield from _whole(log.progress(workers.ordered_map(_render, todo, count), len(plans), "train streams"))
-
-
-def _render(task: RenderTask) -> tuple[Stream, np.ndarray, np.ndarray]:
-    pcm = render(task.plan, Corpus.open(task.corpus))
-    return describe(task.plan, task.phrases), micro_features(pcm), pcm
-
-
-def judged(split: str, count: int) -> Iterator[tuple[Stream, np.ndarray, np.ndarray]]:
-    streams = StreamSet.open(FEATURES, split)
-    recordings = (np.array(streams.audio(stream)) for stream in streams.streams)
-    results = _whole(workers.ordered_map(micro_features, recordings, count))
-    for stream, features in zip(streams.streams, results, strict=True):
+def with_no_sound(heard: Iterator[tuple[Stream, np.ndarray]]) -> Iterator[tuple[Stream, np.ndarray, np.ndarray]]:
+    for stream, features in heard:
         yield stream, features, np.zeros(0, dtype=np.int16)
-
-
-def _whole(results: Any) -> Iterator[Any]:
-    for result in results:
-        if isinstance(result, workers.Crash):
-            raise UserError(f"a stream could not be made: {result.reason}; free some memory or lower runtime.workers")
-        yield result
 
 
 def trained(params: Params, train: StreamSet, dev: StreamSet) -> Network:

@@ -118,3 +118,9 @@ def test_an_architecture_that_cannot_be_written_is_refused() -> None:
     network.body = torch.nn.Identity()  # type: ignore[assignment]
     with pytest.raises(UserError, match=r"only the architecture ds_tcn .* not Identity"):
         convert(network, {})
+
+
+def test_a_network_of_more_layers_than_esphome_can_hold_is_refused() -> None:
+    network = micro_network(FEATURES, DsTcnConfig(channels=8, kernel=2, dilations=[1, 2, 1, 2], stacks=5))
+    with pytest.raises(UserError, match=r"in 21 layers, ESPHome has room for 20; lower model\.stacks"):
+        convert(network, {})

@@ -21,6 +21,7 @@ from wakeword.models.network import Network, silent_state
 
 # What ESPHome's integer arithmetic turns its features into, so no choice of ours: 0 to 26 on -128 to 127.
 INPUT_SCALE = 26.0 / 255.0
+_MOST_VARIABLES = 20  # that ESPHome has room for
 _LARGEST_LOGIT = 8.0  # beyond it the probability does not change in 8 bits
 _INT8, _INT32, _UINT8, _RESOURCE = (getattr(schema.TensorType, name) for name in ("INT8", "INT32", "UINT8", "RESOURCE"))
 _RELU, _LINEAR = schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.NONE
@@ -108,9 +109,14 @@ def convert(network: Network, ranges: Ranges, phrase: int = 0, unit: float = 1.0
         unit: what 1 in the file's input is in the network's features.
 
     Raises:
-        UserError: the architecture has no such form yet.
+        UserError: the architecture has no such form yet, or has more layers than ESPHome can hold.
     """
     body = _supported(network)
+    if len(body.cache_shapes) > _MOST_VARIABLES:
+        raise UserError(
+            f"the network remembers something in {len(body.cache_shapes)} layers, ESPHome has room for "
+            f"{_MOST_VARIABLES}; lower model.stacks or shorten model.dilations"
+        )
     states = _initial_states(network)
     graph = _Graph()
     x = graph.input((1, body.stride, len(network.mean)), Quantization(np.array([INPUT_SCALE]), -128))
