@@ -18,7 +18,7 @@ class Card:
         sizes: bytes of each exported file, by name.
         licences: licences of the data.
         ingest, evaluate, export: what those stages reported.
-        fingerprints: of the data and parameters.
+        fingerprints: of the data and parameters, and the commit of the code.
     """
 
     phrases: Sequence[str]
