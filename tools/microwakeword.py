@@ -34,7 +34,7 @@ from wakeword.interchange import microwakeword
 from wakeword.interchange.micro_frontend import CHANNELS, FLOOR, FRONTEND, NATS, RANGE_HZ, micro_features
 from wakeword.interchange.streams import judged_streams, train_streams
 from wakeword.interchange.tflite import activation_ranges, convert, operator_count
-from wakeword.models.config import ModelConfig
+from wakeword.models.config import DsTcnConfig, ModelConfig
 from wakeword.models.network import Network, parameter_count, score_stream
 from wakeword.runtime_config import RuntimeConfig
 from wakeword.streams.config import StreamsConfig
@@ -54,7 +54,7 @@ class Params(Section):
     language: Language = "en"
     seed: Seed
     streams: StreamsConfig = StreamsConfig()
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = DsTcnConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()

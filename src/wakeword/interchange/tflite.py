@@ -112,9 +112,9 @@ def convert(network: Network, ranges: Ranges, phrase: int = 0, unit: float = 1.0
         UserError: the architecture has no such form yet, or has more layers than ESPHome can hold.
     """
     body = _supported(network)
-    if len(body.cache_shapes) > _MOST_VARIABLES:
+    if 1 + len(body.blocks) > _MOST_VARIABLES:
         raise UserError(
-            f"the network remembers something in {len(body.cache_shapes)} layers, ESPHome has room for "
+            f"the network remembers something in {1 + len(body.blocks)} layers, ESPHome has room for "
             f"{_MOST_VARIABLES}; lower model.stacks or shorten model.dilations"
         )
     states = _initial_states(network)
@@ -187,11 +187,12 @@ def _folded_stem(network: Network, body: DsTcn, unit: float) -> tuple[np.ndarray
 def _initial_states(network: Network) -> list[np.ndarray]:
     """Return what each layer remembers of silence, `(1, frames, 1, channels)`; the stem's as features of its own."""
     body = _supported(network)
-    sizes = [channels * frames for channels, frames in body.cache_shapes]
-    caches = silent_state(network).split(sizes, dim=1)
+    layers: list[Any] = [body.stem, *_blocks(body)]
+    shapes = [(layer.channels_in, layer.context) for layer in layers]
+    caches = silent_state(network).split([channels * frames for channels, frames in shapes], dim=1)
     states = [
         _array(cache).reshape(channels, frames).T[None, :, None, :]
-        for cache, (channels, frames) in zip(caches, body.cache_shapes, strict=True)
+        for cache, (channels, frames) in zip(caches, shapes, strict=True)
     ]
     states[0] = states[0] * _array(network.std) + _array(network.mean)
     return states
