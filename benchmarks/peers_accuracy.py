@@ -220,7 +220,8 @@ def draw(path: Path, phrase: str, told: Sequence[dict[str, Any]], heard: Sequenc
 def contest(phrase: str, index: int, options: argparse.Namespace, config: EvaluateConfig) -> None:
     """Run every engine that knows a phrase, and write `peers_accuracy_PHRASE.json` and `.png`."""
     test, audio = StreamSet.open(FEATURES, "test"), (FEATURES / "test.audio.npy").resolve()
-    known = {name for name, phrases in listened(what="phrases").items() if phrase in phrases}
+    vocabulary = listened(what="phrases")
+    known = {name for name, phrases in vocabulary.items() if phrase in phrases}
     peers = []
     if "porcupine" in known:
         peers.append(partial(porcupine, test, index, phrase, audio, options.sensitivities, config))
@@ -231,7 +232,8 @@ def contest(phrase: str, index: int, options: argparse.Namespace, config: Evalua
             partial(scored_peer, engine, model, test, index, phrase, audio, config) for model in own + ours_for_it
         ]
     if not peers:
-        raise SystemExit(f"no peer knows '{phrase}'; {listened(what='phrases')}")
+        lists = "\n".join(f"{name} knows {', '.join(phrases)}" for name, phrases in vocabulary.items())
+        raise SystemExit(f"no peer knows '{phrase}'; make a model for one (docs/interchange.md) and name it\n{lists}")
     mine = ours(options.model, test, index, phrase, config)
     heard = [mine, *(peer() for peer in peers)]
     told = [report(one, mine, test, index, config) for one in heard]

@@ -33,7 +33,7 @@ from wakeword.features.store import Stream, StreamSet
 from wakeword.interchange import microwakeword
 from wakeword.interchange.micro_frontend import CHANNELS, FLOOR, FRONTEND, NATS, RANGE_HZ, micro_features
 from wakeword.interchange.streams import judged_streams, train_streams
-from wakeword.interchange.tflite import activation_ranges, convert, operator_count
+from wakeword.interchange.tflite import activation_ranges, convert, convertible, operator_count
 from wakeword.models.config import DsTcnConfig, ModelConfig
 from wakeword.models.network import Network, parameter_count, score_stream
 from wakeword.runtime_config import RuntimeConfig
@@ -76,7 +76,9 @@ def run() -> None:
 
 def heard(params: Params) -> tuple[StreamSet, StreamSet]:
     """Return the streams of train and dev as microWakeWord's front-end hears them; made once for the same streams."""
-    made_of = hash_files([FEATURES / "train.json", FEATURES / "dev.json"])
+    made_of = hash_files(
+        [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
+    )
     folder = CACHE / fingerprint([FRONTEND, made_of])
     if not folder.exists():
         with replacing_folder(folder) as new:
@@ -100,6 +102,7 @@ def trained(params: Params, train: StreamSet, dev: StreamSet) -> Network:
     devices.make_repeatable(config.threads, params.seed)
     statistics = cmvn.accumulate((train.features(stream) for stream in train.streams), FRONTEND)
     network = Network(params.model, statistics, FLOOR, len(params.phrases)).to(device)
+    convertible(network)
     sampler = WindowSampler(
         train,
         len(params.phrases),

@@ -90,7 +90,8 @@ def package_models() -> Path:
 
 def heard(params: Params, models: Path, split: str) -> Heard:
     """Return a split's streams as openWakeWord's networks hear them; made once for the same streams."""
-    path = CACHE / f"{fingerprint([CHUNK, hash_files([FEATURES / f'{split}.json'])])}.npz"
+    made_of = hash_files([FEATURES / f"{split}.{kind}" for kind in ("json", "features.npy")])
+    path = CACHE / f"{fingerprint([CHUNK, made_of])}.npz"
     streams = StreamSet.open(FEATURES, split).streams
     if not path.exists():
         count, hear = workers.count(params.runtime.workers), partial(embeddings, models)

@@ -1,7 +1,9 @@
+import argparse
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import peers_accuracy
 from benchmarks.peers import PEERS_PYTHON
 from benchmarks.peers_accuracy import figures, listened, refractory, report, stepped, swept, truth
 
@@ -111,3 +113,11 @@ def test_a_peer_hears_its_phrase_when_it_is_said(
         assert max(quiet) < 0.5
     start, end = (2 + sample / SAMPLE_RATE for sample in recording.active)
     assert times and all(start < time < end + 0.7 for time in times)
+
+
+def test_where_no_peer_knows_the_phrase_it_says_what_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers_accuracy, "listened", lambda what: {"one": ["alexa"], "two": ["jarvis", "hey you"]})
+    monkeypatch.setattr(StreamSet, "open", lambda folder, split: streams())
+    options = argparse.Namespace(openwakeword=[], microwakeword=[])
+    with pytest.raises(SystemExit, match=r"no peer knows 'abracadabra'[\s\S]*two knows jarvis, hey you"):
+        peers_accuracy.contest("abracadabra", 0, options, CONFIG)

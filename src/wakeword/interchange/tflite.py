@@ -64,7 +64,7 @@ def activation_ranges(network: Network, recordings: Iterable[np.ndarray]) -> dic
         network: in evaluation mode.
         recordings: training features, each `(time, mels)`, longer than the receptive field.
     """
-    body = _supported(network)
+    body = convertible(network)
     seen: dict[str, tuple[float, float]] = {}
 
     def widen(name: str, x: Tensor) -> None:
@@ -109,14 +109,9 @@ def convert(network: Network, ranges: Ranges, phrase: int = 0, unit: float = 1.0
         unit: what 1 in the file's input is in the network's features.
 
     Raises:
-        UserError: the architecture has no such form yet, or has more layers than ESPHome can hold.
+        UserError: see `convertible`.
     """
-    body = _supported(network)
-    if 1 + len(body.blocks) > _MOST_VARIABLES:
-        raise UserError(
-            f"the network remembers something in {1 + len(body.blocks)} layers, ESPHome has room for "
-            f"{_MOST_VARIABLES}; lower model.stacks or shorten model.dilations"
-        )
+    body = convertible(network)
     states = _initial_states(network)
     graph = _Graph()
     x = graph.input((1, body.stride, len(network.mean)), Quantization(np.array([INPUT_SCALE]), -128))
@@ -152,11 +147,22 @@ def operator_count(content: bytes) -> int:
     return sum(model.Subgraphs(index).OperatorsLength() for index in range(model.SubgraphsLength()))
 
 
-def _supported(network: Network) -> DsTcn:
+def convertible(network: Network) -> DsTcn:
+    """Return the architecture of a network that `convert` can write.
+
+    Raises:
+        UserError: it has no such form yet, or has more layers than ESPHome can hold.
+    """
     if not isinstance(network.body, DsTcn):
         raise UserError(
             f"only the architecture ds_tcn can be written as TFLite, not {type(network.body).__name__}; "
             "set model.name to ds_tcn"
+        )
+    remembering = 1 + len(network.body.blocks)
+    if remembering > _MOST_VARIABLES:
+        raise UserError(
+            f"the network remembers something in {remembering} layers, ESPHome has room for {_MOST_VARIABLES}; lower "
+            "model.stacks or shorten model.dilations"
         )
     return network.body
 
@@ -186,7 +192,7 @@ def _folded_stem(network: Network, body: DsTcn, unit: float) -> tuple[np.ndarray
 
 def _initial_states(network: Network) -> list[np.ndarray]:
     """Return what each layer remembers of silence, `(1, frames, 1, channels)`; the stem's as features of its own."""
-    body = _supported(network)
+    body = convertible(network)
     layers: list[Any] = [body.stem, *_blocks(body)]
     shapes = [(layer.channels_in, layer.context) for layer in layers]
     caches = silent_state(network).split([channels * frames for channels, frames in shapes], dim=1)
