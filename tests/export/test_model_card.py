@@ -92,3 +92,11 @@ def test_int8_has_its_own_row(reports: dict[str, Any]) -> None:
 
 def test_licence_line() -> None:
     assert licence_line(["CC0-1.0", "unknown"]) == "trained on data under: CC0-1.0; unknown"
+
+
+def test_it_says_how_far_the_file_is_from_what_was_trained(reports: dict[str, Any]) -> None:
+    reports["export"] |= {
+        "clips": {"compared": 200, "largest_difference": 2e-6},
+        "streams": {"compared": 9, "largest_difference": 4e-6},
+    }
+    assert "at most: on 200 clips by 2e-06 and 9 streams by 4e-06." in _card(reports)

@@ -60,7 +60,20 @@ Finds {spoken} (language: {card.language}) in 16 kHz mono audio. {card.parameter
 20 ms, each decided by the last {seconds:.2f} s. The front-end is inside the files, and so is the policy that turns
 scores into detections.
 
-{files}"""
+{files}{_agreement(card.export)}"""
+
+
+def _agreement(export: Report) -> str:
+    """Return what the gate found: how far the file's scores are from training's own."""
+    compared = [
+        f"{export[what]['compared']} {what} by {export[what]['largest_difference']:.0e}"
+        for what in ("clips", "streams")
+        if what in export
+    ]
+    if not compared:
+        return ""
+    told = " and ".join(compared)
+    return f"\n\nScores differ from those of training's own code, whole or in random chunks, at most: on {told}."
 
 
 def _use(card: Card) -> str:
