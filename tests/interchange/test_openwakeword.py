@@ -6,7 +6,7 @@ import pytest
 import torch
 from benchmarks.peers import PEERS_PYTHON
 from benchmarks.peers_accuracy import listened
-from tools.openwakeword import Heard, examples, package_models, windows
+from tools.openwakeword import Heard, centred, examples, moved_scores, package_models, windows
 
 from tests.export.networks import noise
 from wakeword.base.errors import UserError
@@ -95,3 +95,14 @@ def test_windows_end_where_they_are_asked_to() -> None:
     found = windows(rows, np.array([FRAMES - 1, 40]))
     assert found.shape == (2, FRAMES, BANDS)
     assert found[:, 0, 0].tolist() == [0.0, 40.0 - FRAMES + 1] and found[:, -1, 0].tolist() == [FRAMES - 1, 40.0]
+
+
+def test_the_chosen_threshold_becomes_a_half() -> None:
+    made, found = head(), heard(200)
+    before = score(made, found)[FRAMES:]
+    threshold = float(np.quantile(before, 0.9))
+    after = score(centred(made, threshold), found)[FRAMES:]
+    sure = np.abs(before - threshold) > 1e-4
+    np.testing.assert_array_equal((after >= 0.5)[sure], (before >= threshold)[sure])
+    np.testing.assert_allclose(moved_scores(before, threshold), after, atol=1e-4)
+    assert moved_scores(np.array([0.0, 1.0]), 0.9).tolist() == [0.0, 1.0]
