@@ -261,6 +261,8 @@ def main() -> None:
     parser.add_argument("--sensitivities", type=int, default=SENSITIVITIES, help="how many Porcupine is tried at")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the figures and the picture")
     options = parser.parse_args()
+    if options.sensitivities % 2 == 0:
+        parser.error("--sensitivities must be odd, so that pvporcupine's own, 0.5, is among them")
     params = load(Params)
     told = Scorer(options.model).info.phrases
     if list(told) != params.phrases:
