@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
 
-.PHONY: repro test lint format deps schema preset lock noop speed architectures readme web peers
+.PHONY: repro test lint format deps schema preset lock noop speed architectures readme web peers peers-accuracy microwakeword openwakeword
 
 repro: .venv/installed  ## run the pipeline: model, metrics, plots
 	python tools/params_schema.py
@@ -48,11 +48,20 @@ readme: .venv/installed  ## the README's tables and picture, from metrics and be
 peers: .venv/installed .cache/peers/installed  ## what listening costs, beside other engines
 	python -m benchmarks.peers
 
+peers-accuracy: .venv/installed .cache/peers/installed  ## misses and false alarms on the test streams, beside other engines
+	python -m benchmarks.peers_accuracy
+
 # openwakeword needs tflite-runtime, which has no package for a newer Python.
 .cache/peers/installed: requirements/peers.txt .venv/installed
 	test -x .cache/peers/bin/python || python3.11 -m venv .cache/peers
 	.venv/bin/uv pip sync --quiet --python .cache/peers/bin/python --require-hashes --compile-bytecode requirements/peers.txt
 	@touch $@
+
+microwakeword: .venv/installed  ## the same phrase as a model for microWakeWord and ESPHome; docs/interchange.md
+	OMP_WAIT_POLICY=PASSIVE python -m tools.microwakeword
+
+openwakeword: .venv/installed .cache/peers/installed  ## the same phrase as a model for openWakeWord
+	python -m tools.openwakeword
 
 web: web/vendor/installed  ## put onnxruntime-web beside the page in web/; needs Node.js and npm
 
@@ -63,7 +72,7 @@ web/vendor/installed: web/package-lock.json
 	@touch $@
 
 lock: .venv/installed  ## pin the newest packages that pyproject.toml allows
-	uv pip compile pyproject.toml --extra train --extra mic --extra serve --extra dev --universal \
+	uv pip compile pyproject.toml --extra train --extra mic --extra serve --extra interchange --extra dev --universal \
 		--python-version 3.11 --generate-hashes --upgrade --quiet -o requirements/lock.txt
 	uv pip compile requirements/peers.in --python-version 3.11 --generate-hashes --upgrade --quiet -o requirements/peers.txt
 

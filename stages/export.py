@@ -29,6 +29,7 @@ from wakeword.export.config import Budget, ExportConfig
 from wakeword.export.graph import build, with_metadata
 from wakeword.export.model_card import Card, licence_line, render
 from wakeword.export.parity import Counts, Recording, check_cost, check_counts, check_size, compare, cpu_cost
+from wakeword.export.provenance import code_commit
 from wakeword.export.quantization import quantize
 from wakeword.features.store import StreamSet
 from wakeword.models.checkpoint import TrainedModel
@@ -149,7 +150,7 @@ def publish(files: dict[Path, bytes], inputs: Inputs, report: dict[str, Any]) ->
         ingest=inputs.ingested,
         evaluate=inputs.evaluated,
         export=report,
-        fingerprints=inputs.model.fingerprints,
+        fingerprints=fingerprints(inputs.model),
     )
     for path in (FP32, INT8):
         write_bytes(path, files.get(path, b""))  # an out of a DVC stage must exist; an empty one stands for none
@@ -193,9 +194,16 @@ def described(content: bytes, inputs: Inputs, measured: dict[str, dict[str, Any]
     values = {
         "policy": {phrase: asdict(inputs.points[phrase].policy) for phrase in measured},
         "figures": {phrase: {name: whole[name] for name in shown} for phrase, whole in measured.items()},
+        "fingerprints": fingerprints(inputs.model),
     }
     metadata = {name: json.dumps(value, sort_keys=True, ensure_ascii=False) for name, value in values.items()}
     return with_metadata(content, {**metadata, "licence": licence_line(sorted(inputs.ingested["licence"]))})
+
+
+def fingerprints(model: TrainedModel) -> dict[str, str]:
+    """Return what identifies the data, the parameters and, where there is a history, the code."""
+    commit = code_commit(Path())
+    return model.fingerprints | ({"commit": commit} if commit else {})
 
 
 def rounded_up(difference: float) -> float:

@@ -212,6 +212,48 @@ def architectures() -> str:
     return table(head, rows) + "\n\n" + how
 
 
+def peers_accuracy() -> str:
+    """Return a table and a picture of every phrase that was heard by our file and by peers on the same streams."""
+    parts = [_one_contest(path) for path in sorted(RESULTS.glob("peers_accuracy_*.json"))]
+    return "\n\n".join(parts) if parts else "Not measured; `make peers-accuracy` does it for the present test streams."
+
+
+def _one_contest(path: Path) -> str:
+    measured = read(path)
+    rows = []
+    for engine in measured["engines"]:
+        for condition in ("all", *sorted(engine["own"]["conditions"])):
+            pooled = condition == "all"
+
+            def at(figures: Figures, name: str = condition, pooled: bool = pooled) -> Figures:
+                return figures if pooled else figures["conditions"][name]
+
+            own = at(engine["own"])
+            shown = [at(engine["at_fah"][fah]) for fah in ("0.5", "1")]
+            shown += [own, at(engine["ours_at_its_fah"])]
+            frr = [rate(figures["frr"], figures["frr_interval"], True) for figures in shown]
+            fah = rate(own["fah"], own["fah_interval"], False)
+            mine = engine["engine"] == "wakeword"
+            name = f"**{engine['engine']}**" if mine else engine["engine"]
+            rows.append(
+                [name if pooled else "", condition, *frr[:3], fah, "" if mine else frr[3], str(own["keywords"])]
+            )
+            rows[-1].append(f"{own['hours']:.2f}")
+    head = ["engine", "condition", "FRR@FAH=0.5", "FRR@FAH=1", "FRR at its own operating point", "FAH there"]
+    head += ["wakeword's FRR at no more FAH", "keywords", "hours"]
+    phrase, prints = measured["phrase"], measured["fingerprints"]
+    own = measured["engines"][0]["own"]
+    tried = measured["sensitivities"]
+    how = (
+        f"“{phrase}”: {own['distinct_keywords']} distinct recordings and {measured['distinct_hours']:.2f} h of "
+        f"distinct clips; the model is of data `{prints.get('data')}` and parameters `{prints.get('params')}`"
+        + (f"; pvporcupine was run at {tried} sensitivities from 0 to 1" if tried else "")
+        + "; `make peers-accuracy`."
+    )
+    picture = f"![DET curves of every engine](../benchmarks/results/{path.stem}.png)"
+    return f"{table(head, rows)}\n\n{how}\n\n{picture}"
+
+
 def dag() -> str:
     """Return the pipeline as DVC draws it."""
     drawn = subprocess.run(["dvc", "dag", "--mermaid"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -221,7 +263,7 @@ def dag() -> str:
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"accuracy": accuracy, "cost": training_data, "noop": noop, "dag": dag},
     "docs/architectures.md": {"architectures": architectures},
-    "docs/peers.md": {"peers": peers},
+    "docs/peers.md": {"peers-accuracy": peers_accuracy, "peers": peers},
 }
 
 

@@ -55,6 +55,14 @@ def test_every_rate_stands_with_its_interval_and_its_counts(reports: dict[str, A
     assert "200 ms after the phrase's end in the median, within 290 ms in 95 %" in card
 
 
+def test_it_says_how_far_the_file_is_from_what_was_trained(reports: dict[str, Any]) -> None:
+    reports["export"] |= {
+        "clips": {"compared": 200, "largest_difference": 2e-6},
+        "streams": {"compared": 9, "largest_difference": 4e-6},
+    }
+    assert "at most: on 200 clips by 2e-06 and 9 streams by 4e-06." in _card(reports)
+
+
 def test_data_and_licences_are_listed(reports: dict[str, Any]) -> None:
     card = _card(reports)
     assert "| folder\\|one | positive | 100 | 0.10 | 3 | 0 |" in card

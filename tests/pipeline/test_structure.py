@@ -19,6 +19,7 @@ PACKAGE = ROOT / "src" / "wakeword"
 
 # A package may import those of lower rows.
 ROWS = [
+    {"interchange"},
     {"export"},
     {"evaluation", "training"},
     {"models", "streams"},

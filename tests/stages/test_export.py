@@ -174,3 +174,10 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
     done = run("export", tmp_path)
     assert done.returncode == 1
     assert "best_model.pt is missing; train first" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_files_name_the_commit_of_the_code_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "code_commit", lambda folder: "0123abcd+")
+    assert export.fingerprints(trained()) == {"data": "abc", "params": "def", "commit": "0123abcd+"}
+    monkeypatch.setattr(export, "code_commit", lambda folder: None)
+    assert export.fingerprints(trained()) == {"data": "abc", "params": "def"}

@@ -19,7 +19,7 @@ class Card:
         sizes: bytes of each exported file, by name.
         licences: licences of the data.
         ingest, evaluate, export: what those stages reported.
-        fingerprints: of the data and parameters.
+        fingerprints: of the data and parameters, and the commit of the code.
     """
 
     phrases: Sequence[str]
@@ -62,7 +62,20 @@ Finds {spoken} (language: {card.language}) in 16 kHz mono audio. {card.parameter
 {card.frame_shift_ms:g} ms, each decided by the last {seconds:.2f} s. The front-end is inside the files, and so is
 the policy that turns scores into detections.
 
-{files}"""
+{files}{_agreement(card.export)}"""
+
+
+def _agreement(export: Report) -> str:
+    """Return what the gate found: how far the file's scores are from training's own."""
+    compared = [
+        f"{export[what]['compared']} {what} by {export[what]['largest_difference']:.0e}"
+        for what in ("clips", "streams")
+        if what in export
+    ]
+    if not compared:
+        return ""
+    told = " and ".join(compared)
+    return f"\n\nScores differ from those of training's own code, whole or in random chunks, at most: on {told}."
 
 
 def _use(card: Card) -> str:

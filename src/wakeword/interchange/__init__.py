@@ -1,0 +1,1 @@
+"""Our networks as files that other engines run."""

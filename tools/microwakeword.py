@@ -1,0 +1,209 @@
+"""A model for microWakeWord and ESPHome: `make microwakeword`, after the pipeline's featurize.
+
+Their devices compute other features than ours, in fixed point, so no graph can be carried over: the network of
+`params.yaml` is trained once more, on the same streams heard through their front-end, and written as an int8 streaming
+TFLite file with its manifest. The threshold is chosen on dev with their own package running that file. The file is
+refused where it does worse on dev than the network it was made of, beyond `export.int8_frr_points` and `int8_fah`.
+"""
+
+import argparse
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.peers_accuracy import slug
+
+from wakeword import workers
+from wakeword.base import log
+from wakeword.base.files import fingerprint, hash_files, read_json, replacing_folder, write_json
+from wakeword.base.params import Language, Phrases, Section, Seed, load
+from wakeword.base.stage import main as as_stage
+from wakeword.detection.policy import Policy
+from wakeword.evaluation import operating_point
+from wakeword.evaluation.config import EvaluateConfig, Votes
+from wakeword.evaluation.judging import scored_streams
+from wakeword.evaluation.metrics import DetCurve, det_curve, frr_at_fah, mean_recall, measure
+from wakeword.export.config import ExportConfig
+from wakeword.export.parity import Counts, check_counts
+from wakeword.features import cmvn, store
+from wakeword.features.frontend import FRAME_MS, FrontendConfig
+from wakeword.features.store import Stream, StreamSet
+from wakeword.interchange import microwakeword
+from wakeword.interchange.micro_frontend import CHANNELS, FLOOR, FRONTEND, NATS, RANGE_HZ, micro_features
+from wakeword.interchange.streams import judged_streams, train_streams
+from wakeword.interchange.tflite import activation_ranges, convert, convertible, operator_count
+from wakeword.models.config import DsTcnConfig, ModelConfig
+from wakeword.models.network import Network, parameter_count, score_stream
+from wakeword.runtime_config import RuntimeConfig
+from wakeword.streams.config import StreamsConfig
+from wakeword.training import devices, loop
+from wakeword.training.config import TrainConfig
+from wakeword.training.objective import Objective
+from wakeword.training.sampler import WindowSampler
+
+CORPUS, SPLIT, FEATURES = Path("data/corpus"), Path("data/splits"), Path("data/npy")
+FOUND_LR = Path("data/reports/find-lr/metrics.json")
+CACHE, OUT = Path(".cache/microwakeword"), Path("models/microwakeword")
+CALIBRATION_S, SELECTION_FAH = 300.0, 2.0
+
+
+class Params(Section):
+    phrases: Phrases
+    language: Language = "en"
+    seed: Seed
+    streams: StreamsConfig = StreamsConfig()
+    model: ModelConfig = DsTcnConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    export: ExportConfig = ExportConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+
+def run() -> None:
+    params = load(Params)
+    train, dev = heard(params)
+    network = trained(params, train, dev)
+    ranges = activation_ranges(network, calibration(train, network.receptive_field))
+    # Theirs averages and compares, and knows no votes.
+    params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"votes": [Votes()]})})
+    with replacing_folder(OUT) as folder:
+        for index, phrase in enumerate(params.phrases):
+            report = write_phrase(folder, index, phrase, network, ranges, dev, params)
+            write_json(folder / f"{slug(phrase)}.report.json", report)
+
+
+def heard(params: Params) -> tuple[StreamSet, StreamSet]:
+    """Return the streams of train and dev as microWakeWord's front-end hears them; made once for the same streams."""
+    made_of = hash_files(
+        [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
+    )
+    folder = CACHE / fingerprint([FRONTEND, made_of])
+    if not folder.exists():
+        with replacing_folder(folder) as new:
+            count = workers.count(params.runtime.workers)
+            made = train_streams(CORPUS, SPLIT, params.phrases, params.streams, params.seed, micro_features, count)
+            total = len(StreamSet.open(FEATURES, "train").streams)
+            judged = judged_streams(FEATURES, "dev", micro_features, count)
+            for split, streams in (("train", log.progress(made, total, "train streams")), ("dev", judged)):
+                store.write(new, split, with_no_sound(streams), FRONTEND, CHANNELS, audio_s=0.0)
+    return StreamSet.open(folder, "train"), StreamSet.open(folder, "dev")
+
+
+def with_no_sound(heard: Iterator[tuple[Stream, np.ndarray]]) -> Iterator[tuple[Stream, np.ndarray, np.ndarray]]:
+    for stream, features in heard:
+        yield stream, features, np.zeros(0, dtype=np.int16)
+
+
+def trained(params: Params, train: StreamSet, dev: StreamSet) -> Network:
+    """Train as the train stage does, on these features."""
+    config, device = params.train, devices.choose(params.runtime.device)
+    devices.make_repeatable(config.threads, params.seed)
+    statistics = cmvn.accumulate((train.features(stream) for stream in train.streams), FRONTEND)
+    network = Network(params.model, statistics, FLOOR, len(params.phrases)).to(device)
+    convertible(network)
+    sampler = WindowSampler(
+        train,
+        len(params.phrases),
+        config.batches,
+        config.loss,
+        network.receptive_field,
+        network.stride,
+        params.seed,
+    )
+    bands = FrontendConfig(mels=CHANNELS, f_min_hz=RANGE_HZ[0], f_max_hz=RANGE_HZ[1])
+    dtype = devices.precision(config.amp, device)
+    objective = Objective(sampler, bands, config.batches, config.loss, device, dtype)
+    lr = float(read_json(FOUND_LR)["suggested"]) if config.lr == "auto" else config.lr
+
+    def judge(candidate: Network) -> dict[str, float]:
+        scores = [score_stream(candidate, dev.features(stream)).numpy() for stream in dev.streams]
+        curves = [curve(dev, scores, index, candidate, params) for index in range(len(params.phrases))]
+        return {
+            "mean_recall": float(np.mean([mean_recall(each, SELECTION_FAH) for each in curves])),
+            "frr": float(np.mean([frr_at_fah(each, params.evaluate.target_fah).frr for each in curves])),
+        }
+
+    known_by = fingerprint([FRONTEND, params.model_dump(mode="json", exclude={"runtime": True}), lr, device.type])
+    log.info("training for microWakeWord", parameters=parameter_count(network), lr=f"{lr:.3g}")
+    result = loop.train(network, objective, judge, config, lr, params.seed, CACHE / "checkpoints" / known_by)
+    loop.forget(CACHE / "checkpoints" / known_by)
+    log.info(
+        "kept", epoch=result.best_epoch, mean_recall=round(result.history[result.best_epoch - 1]["mean_recall"], 4)
+    )
+    return result.network
+
+
+def curve(dev: StreamSet, scores: list[np.ndarray], index: int, network: Network, params: Params) -> DetCurve:
+    """Return what a phrase's scores on dev give with the first of the moving averages to try."""
+    config, shift_ms = params.evaluate, float(FRAME_MS * network.stride)
+    template = Policy(1.0, config.release_ratio, config.smoothing_frames[0], refractory_ms=config.refractory_ms)
+    pairs = scored_streams(dev.streams, scores, index)
+    return det_curve(pairs, template, shift_ms, config.tolerance_ms, max(SELECTION_FAH, config.target_fah))
+
+
+def calibration(train: StreamSet, receptive_field: int) -> Iterator[np.ndarray]:
+    """Yield the features of training streams until they are long enough to tell the range of every activation."""
+    seconds = 0.0
+    for stream in train.streams:
+        if seconds < CALIBRATION_S and stream.frames > receptive_field:
+            seconds += stream.seconds
+            yield train.features(stream)
+
+
+def write_phrase(
+    folder: Path,
+    index: int,
+    phrase: str,
+    network: Network,
+    ranges: dict[str, tuple[float, float]],
+    dev: StreamSet,
+    params: Params,
+) -> dict[str, Any]:
+    """Write the two files of a phrase and return what the package makes of them on dev, beside the network."""
+    content = convert(network, ranges, index, unit=NATS)
+    path = folder / f"{slug(phrase)}.json"
+    arena = microwakeword.arena_bytes(network.state_size, operator_count(content))
+    described = partial(microwakeword.manifest, phrase, params.language, f"{slug(phrase)}.tflite", arena=arena)
+    microwakeword.write(path, content, described(threshold=0.5, smoothing_frames=1))
+    features = [dev.features(stream) for stream in dev.streams]
+    shift_ms = float(FRAME_MS * network.stride)
+    silent = scored_streams(dev.streams, [np.zeros((0, index + 1))] * len(dev.streams), index)
+    theirs = [
+        pair._replace(scores=scores) for pair, scores in zip(silent, microwakeword.score(path, features), strict=True)
+    ]
+    ours = scored_streams(dev.streams, [score_stream(network, each).numpy() for each in features], index)
+    point = operating_point.choose(phrase, theirs, params.evaluate, shift_ms)
+    threshold, smoothing = point.policy.threshold, point.policy.smoothing_frames
+    microwakeword.write(path, content, described(threshold=threshold, smoothing_frames=smoothing))
+    fp32, int8 = (
+        measure(pairs, point.policy, shift_ms, params.evaluate.tolerance_ms).figures() for pairs in (ours, theirs)
+    )
+    check_counts(phrase, counted(fp32), counted(int8), params.export)
+    apart = np.concatenate([np.abs(one.scores - two.scores) for one, two in zip(ours, theirs, strict=True)])
+    log.info(
+        f"'{phrase}' on dev through pymicro-wakeword",
+        frr=f"{int8['frr']:.1%}",
+        frr_fp32=f"{fp32['frr']:.1%}",
+        fah=round(int8["fah"], 2),
+        fah_fp32=round(fp32["fah"], 2),
+        bytes=len(content),
+    )
+    return {
+        "bytes": len(content),
+        "dev": {"fp32": fp32, "int8": int8},
+        "difference": {"mean": float(f"{apart.mean():.2g}"), "max": float(f"{apart.max():.2g}")},
+        "statement": point.statement,
+        "threshold": threshold,
+        "smoothing_frames": smoothing,
+    }
+
+
+def counted(figures: dict[str, Any]) -> Counts:
+    return Counts(*(figures[name] for name in Counts._fields))
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    as_stage("microwakeword", run)
