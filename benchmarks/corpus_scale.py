@@ -6,6 +6,7 @@ and the wall time of split on the last. The files, 1.7 GB, lie in a temporary fo
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from wakeword.corpus.shards import Corpus
 from wakeword.sources.config import IngestConfig
@@ -30,6 +32,7 @@ SPOKEN = 300
 SPEAKER_CLIPS = 50
 SAMPLES = 8_000
 PHRASE = "hey computer"
+_EVERY_S = 0.2
 
 
 def write_files(root: Path, first: int, last: int) -> None:
@@ -61,9 +64,19 @@ def run(folder: Path, config: dict[str, Any], workers: int) -> dict[str, float]:
         json.dumps(config),
         str(workers),
     ]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    largest = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        process = psutil.Process(child.pid)
+        while child.poll() is None:
+            # A worker's own peak, as the system keeps it, begins with that of the process that started it.
+            with contextlib.suppress(psutil.Error):
+                largest = max([largest, *(worker.memory_info().rss for worker in process.children())])
+            time.sleep(_EVERY_S)
+        told = child.stdout.read() if child.stdout else ""
+    if child.returncode:
+        sys.exit(child.returncode)
     cost: dict[str, float] = json.loads(told.splitlines()[-1])
-    return cost
+    return cost | {"worker_mib": largest / 2**20}
 
 
 def ingest_here(folder: Path, config: dict[str, Any], workers: int) -> dict[str, float]:
@@ -73,10 +86,8 @@ def ingest_here(folder: Path, config: dict[str, Any], workers: int) -> dict[str,
     seconds = time.perf_counter() - started
     with (corpus / "manifest.jsonl").open() as file:
         clips = sum(1 for _ in file)
-    own, workers_peak = (
-        resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return {"clips": clips, "s": seconds, "main_mib": own, "worker_mib": workers_peak}
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"clips": clips, "s": seconds, "main_mib": peak_mib}
 
 
 def split_s(folder: Path) -> float:
