@@ -1,5 +1,6 @@
 import pickle
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from tests.corpus.clips import clip
 from wakeword.base.errors import UserError
-from wakeword.corpus.manifest import Recording, content_hash
+from wakeword.corpus.manifest import Recording, content_hash, interned
 from wakeword.corpus.shards import SHARD_SAMPLES, Corpus, ShardWriter
 
 
@@ -102,3 +103,13 @@ def test_what_is_missing_or_cut_short_is_named(tmp_path: Path) -> None:
 def test_a_recording_longer_than_a_shard_is_a_defect(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not fit"), ShardWriter(tmp_path, 10) as writer:
         writer.add(recording(0, 11))
+
+
+def test_interned_origins_are_equal_and_share_their_strings() -> None:
+    one, other = (
+        interned(pickle.loads(pickle.dumps(replace(clip(n).origin, group="a b", synthesis={"voice": "e v"}))))
+        for n in (1, 1)
+    )
+    assert one == other == replace(clip(1).origin, group="a b", synthesis={"voice": "e v"})
+    assert one.group is other.group and one.source is other.source
+    assert one.synthesis and other.synthesis and one.synthesis["voice"] is other.synthesis["voice"]

@@ -35,7 +35,7 @@ def config(espeak: float, flite: float, change: float = 0.0, number: int = 1000)
 @pytest.mark.usefixtures("_flite")
 def test_engines_keep_to_their_shares_and_their_voices_take_turns() -> None:
     choose = casting(config(0.7, 0.3), "en", 1, Path())
-    speakers = [choose([2], index)[0] for index in range(1000)]
+    speakers = [choose([2], index, False)[0] for index in range(1000)]
     for number in (20, 100, 1000):
         assert sum(isinstance(s, Flite) for s in speakers[:number]) == pytest.approx(0.3 * number, abs=2)
     of_flite = Counter(speaker.group for speaker in speakers if isinstance(speaker, Flite))
@@ -48,15 +48,15 @@ def test_engines_keep_to_their_shares_and_their_voices_take_turns() -> None:
 @pytest.mark.usefixtures("_flite")
 def test_more_utterances_leave_the_earlier_ones_as_they_were() -> None:
     few, many = (casting(config(0.7, 0.3, 0.5, number), "en", 1, Path()) for number in (50, 500))
-    assert [few([2], index) for index in range(50)] == [many([2], index) for index in range(50)]
+    assert [few([2], index, False) for index in range(50)] == [many([2], index, False) for index in range(50)]
     other = casting(config(0.7, 0.3, 0.5, 50), "en", 2, Path())
-    assert [few([2], index) for index in range(50)] != [other([2], index) for index in range(50)]
+    assert [few([2], index, False) for index in range(50)] != [other([2], index, False) for index in range(50)]
 
 
 @pytest.mark.usefixtures("_flite")
 def test_changing_voices_changes_nobodys_turn() -> None:
     without, half = (casting(config(0.7, 0.3, share), "en", 1, Path()) for share in (0.0, 0.5))
-    plain, some = ([choose([2], index) for index in range(200)] for choose in (without, half))
+    plain, some = ([choose([2], index, False) for index in range(200)] for choose in (without, half))
     assert [speaker for speaker, _ in plain] == [speaker for speaker, _ in some]
     assert not any(change for _, change in plain)
     assert sum(change is not None for _, change in some) == pytest.approx(100, abs=25)

@@ -1,7 +1,9 @@
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,14 @@ from wakeword.engines.espeak import NOT_HUMAN, Espeak, EspeakConfig
 from wakeword.engines.espeak_library import phonemes, variants
 from wakeword.engines.registry import EnginesConfig
 from wakeword.sources import typed_phrase
+from wakeword.sources.sentences import Vocabulary, sentence
 from wakeword.sources.synthesis import Utterance
 from wakeword.sources.synthesis_config import NegativeKinds, SynthesisConfig
 from wakeword.sources.typed_phrase import (
-    Vocabulary,
+    RUNNING,
     edit_distances,
     phrase_parts,
+    reordered,
     similar_texts,
     utterances,
 )
@@ -71,18 +75,29 @@ def test_counts_and_labels(spoken: list[Utterance]) -> None:
         said = of(spoken, phrase)
         assert len(said) == CONFIG.positives
         assert {(u.text, u.label, u.kind) for u in said} == {(phrase, "positive", "phrase")}
-    kinds = {"sentence": "negative", "similar": "hard_negative", "part": "hard_negative"}
     assert len(of(spoken, None)) == CONFIG.negatives
-    assert all(u.label == kinds[u.kind] for u in of(spoken, None))
+    assert all(u.label == ("negative" if u.kind == "sentence" else "hard_negative") for u in of(spoken, None))
 
 
 def test_parameters_stay_in_their_ranges_and_fill_them(spoken: list[Utterance]) -> None:
+    slow = [utterance for utterance in spoken if utterance.kind not in RUNNING]
     for name in ("rate_wpm", "pitch", "pitch_range"):
         low, high = getattr(ESPEAK, name)
-        values = np.array([getattr(utterance.by, name) for utterance in spoken])
+        values = np.array([getattr(utterance.by, name) for utterance in slow])
         assert low <= values.min() <= low + 5
         assert high - 5 <= values.max() <= high
     assert {by(utterance).voice for utterance in spoken} == set(ACCENTS)
+
+
+def test_sentences_run_and_nothing_else_does(spoken: list[Utterance]) -> None:
+    """By the negatives' pace alone does what is said with the default differ from what is said without a hurry."""
+    unhurried = utterances(CONFIG.model_copy(update={"running_pace": [1.0, 1.0]}), PHRASES, "en", 7)
+    ratios: dict[bool, list[float]] = {True: [], False: []}
+    for fast, slow in zip(spoken, unhurried, strict=True):
+        assert replace(fast, by=replace(by(fast), rate_wpm=1)) == replace(slow, by=replace(by(slow), rate_wpm=1))
+        ratios[fast.kind in RUNNING].append(by(fast).rate_wpm / by(slow).rate_wpm)
+    assert set(ratios[False]) == {1.0}
+    assert 1.0 <= min(ratios[True]) < 1.05 and 1.25 < max(ratios[True]) < 1.31
 
 
 def test_the_same_seed_says_the_same_and_another_something_else(spoken: list[Utterance]) -> None:
@@ -102,7 +117,7 @@ def test_another_phrase_leaves_the_positives_of_the_first(spoken: list[Utterance
 def test_shares_of_kinds_hold_from_the_start(negatives: list[Utterance]) -> None:
     for number in (20, 100, 300):
         kinds = Counter(utterance.kind for utterance in negatives[:number])
-        for kind, share in (("sentence", 0.6), ("similar", 0.2), ("part", 0.2)):
+        for kind, share in CONFIG.kinds.shares().items():
             assert abs(kinds[kind] - share * number) <= 2
 
 
@@ -131,7 +146,7 @@ def test_no_negative_holds_a_phrase(negatives: list[Utterance]) -> None:
 
 def test_homophones_of_the_phrase_are_not_similar() -> None:
     """And a kind without a share does not occur."""
-    kinds = NegativeKinds(sentence=0.0, similar=1.0, part=0.0)
+    kinds = NegativeKinds(sentence=0.0, similar=1.0, part=0.0, reordered=0.0, in_sentence=0.0)
     config = CONFIG.model_copy(update={"positives": 0, "negatives": 400, "kinds": kinds})
     said = utterances(config, ["night light"], "en", 0)
     texts = {utterance.text for utterance in said}
@@ -141,13 +156,45 @@ def test_homophones_of_the_phrase_are_not_similar() -> None:
     assert any(text.startswith("night ") for text in texts)
 
 
+def words_of(text: str) -> list[str]:
+    return re.sub(r"[.,?!]", "", text).split()
+
+
 def test_sentences_are_usual_words(negatives: list[Utterance]) -> None:
-    sentences = [utterance.text.split() for utterance in negatives if utterance.kind == "sentence"]
-    assert {len(words) for words in sentences} == set(range(3, 10))
+    sentences = [words_of(utterance.text) for utterance in negatives if utterance.kind == "sentence"]
+    assert min(map(len, sentences)) == 3 and 12 <= max(map(len, sentences)) <= 15
     drawn = [word for words in sentences for word in words]
     ranks = {word: rank for rank, word in enumerate(wordfreq.top_n_list("en", 4_000))}
     assert set(drawn) <= set(ranks)
     assert np.median([ranks[word] for word in drawn]) < 1_000
+
+
+def test_sentences_hold_the_phrases_words_and_those_near_them(negatives: list[Utterance]) -> None:
+    """Words in a row count too: 'no' and 'boy' where no word is 'snowboy'."""
+    inside = [utterance for utterance in negatives if utterance.kind == "in_sentence"]
+    assert {utterance.label for utterance in inside} == {"hard_negative"}
+    known = {"night", "light", "snow", "know", "no", "boy", "boi"}
+    assert 0.3 < np.mean([bool(known & set(words_of(utterance.text))) for utterance in inside]) < 1.0
+    usual = set(wordfreq.top_n_list("en", 4_000)) | {"snowb", "owboy", "boi"}
+    assert all(set(words_of(utterance.text)) <= usual for utterance in inside)
+    assert all(3 <= len(words_of(utterance.text)) <= 16 for utterance in inside)
+
+
+def test_a_sentence_keeps_to_its_words_and_stops_like_one() -> None:
+    vocabulary = Vocabulary([f"w{n}" for n in range(40)], np.full(40, 1 / 40), [("x",)] * 40)
+    texts = [sentence(vocabulary, np.random.default_rng(seed), ["hey you"]) for seed in range(300)]
+    for text in texts:
+        words = words_of(text)
+        assert 1 <= text.count("hey") <= 2
+        others = [word for word in words if word.startswith("w")]
+        assert len(set(others)) == len(others) >= 2
+        assert all(word.startswith("w") or word in ("hey", "you") for word in words)
+    ends = Counter(text[-1] if text[-1] in ".?!" else "" for text in texts)
+    assert ends["."] > ends["?"] > ends["!"] > 0 and ends[""] > 0
+    paused = [text for text in texts if "," in text]
+    assert 0.2 < len(paused) / len(texts) < 0.5 and all(len(words_of(text)) >= 6 for text in paused)
+    few = Vocabulary(["a", "b"], np.array([0.5, 0.5]), [("x",)] * 2)
+    assert set(words_of(sentence(few, np.random.default_rng(1)))) <= {"a", "b"}
 
 
 def phonemes_or_die(requests: list[tuple[str, str]]) -> list[tuple[str, ...]]:
@@ -203,8 +250,20 @@ def test_parts_of_one_word() -> None:
 
 def test_parts_of_two_words() -> None:
     parts = phrase_parts("smart mirror", VOCABULARY, SOUNDS.__getitem__)
-    assert {"smart", "mirror", "mirror smart", "art"} <= set(parts)
+    assert {"smart", "mirror", "art"} <= set(parts)
     assert "smart mirror" not in parts
+
+
+def test_words_in_other_orders() -> None:
+    assert reordered("smart mirror", []) == ["mirror smart"]
+    assert sorted(reordered("a b c", [])) == ["a c b", "b a c", "b c a", "c a b", "c b a"]
+    assert reordered("hey hey", []) == []
+    assert set(reordered("snowboy", ["snow", "boy"])) == {"snow boy", "boy snow"}  # the former is a homophone: banned
+
+
+def test_nearer_is_what_is_made_in_nearly_the_same_way() -> None:
+    near = similar_texts("snowboy", VOCABULARY, SOUNDS.__getitem__)
+    assert near.index("snow toy") < near.index("know boy")  # b and t are both stops; a whole phoneme is left out
 
 
 def reference(one: list[int], other: list[int]) -> int:
@@ -226,7 +285,8 @@ def test_edit_distances_are_levenshtein(target: list[int], rows: list[list[int]]
     for filled, row in zip(table, rows, strict=True):
         filled[: len(row)] = row
     lengths = np.array([len(row) for row in rows])
-    assert edit_distances(target, table, lengths).tolist() == [reference(target, row) for row in rows]
+    costs = np.array([[float(token != number) for number in range(4)] for token in target]).reshape(len(target), 4)
+    assert edit_distances(costs, table, lengths).tolist() == [reference(target, row) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +338,7 @@ def test_other_languages_speak_their_own_words() -> None:
     said = utterances(SynthesisConfig(positives=1, negatives=10), ["你好小爱"], "zh", 0)
     assert {by(utterance).voice for utterance in said} == {"cmn"}
     sentences = [utterance.text for utterance in said if utterance.kind == "sentence"]
-    assert all("\u4e00" <= letter <= "\u9fff" for text in sentences for letter in text.replace(" ", ""))
+    assert all("\u4e00" <= letter <= "\u9fff" for text in sentences for letter in "".join(words_of(text)))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +352,9 @@ def test_other_languages_speak_their_own_words() -> None:
         {"engines": {"espeak": {"pitch": [0, 100]}}},
         {"engines": {"espeak": {"voices": []}}},
         {"kinds": {"sentence": 0.5, "similar": 0.2, "part": 0.2}},
-        {"kinds": {"sentence": 1.2, "similar": -0.2, "part": 0.0}},
+        {"kinds": {"sentence": 1.2, "similar": -0.2, "part": 0.0, "reordered": 0.0, "in_sentence": 0.0}},
+        {"kinds": {"sentense": 0.5}},
+        {"running_pace": [1.3, 1.0]},
         {"speed": 3},
     ],
 )

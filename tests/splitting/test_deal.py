@@ -77,6 +77,45 @@ def test_pins_win_and_the_first_that_matches_decides() -> None:
     assert found["rir/hall 1"] == found["rir/hall 2"] == "train"
 
 
+def voices_and_people() -> list[Clip]:
+    """Positives and negatives of 20 voices of one engine, of 4 of another, and of 30 people."""
+    groups = [f"espeak-ng:{family}{n}" for family in "mf" for n in range(10)]
+    groups += [f"flite:v{n}" for n in range(4)] + [f"keyword/hey/{n:02d}.wav" for n in range(30)]
+    return [
+        clip(2 * n + positive, "positive" if positive else "negative", group)
+        for n, group in enumerate(groups)
+        for positive in (0, 1)
+    ]
+
+
+def groups_of(found: dict[SplitName, list[str]], clips: list[Clip]) -> dict[SplitName, set[str]]:
+    group_of = {clip.id: clip.origin.group for clip in clips}
+    return {name: {group_of[id] for id in found[name]} for name in SPLITS}
+
+
+def test_an_engine_or_a_family_of_voices_can_be_held_out_for_test(tmp_path: Path) -> None:
+    clips = voices_and_people()
+    pins: dict[str, SplitName] = {"flite:*": "test", "espeak-ng:f[0-2]": "dev", "espeak-ng:f*": "test"}
+    members = groups_of(run(tmp_path, clips, SplitConfig(pins=pins)), clips)
+    assert {group for group in members["test"] if "flite" in group} == {f"flite:v{n}" for n in range(4)}
+    assert {group for group in members["train"] | members["dev"] if "flite" in group} == set()
+    assert {group for group in members["train"] if "espeak-ng:f" in group} == set()
+    assert {group for group in members["test"] if "espeak-ng:f" in group} == {f"espeak-ng:f{n}" for n in range(3, 10)}
+
+
+def test_recordings_of_people_can_be_kept_for_dev_and_test(tmp_path: Path) -> None:
+    clips = voices_and_people()
+    pins: dict[str, SplitName] = {
+        "*:*": "train",
+        "keyword/hey/[01]*": "dev",
+        "keyword/*": "test",
+    }
+    members = groups_of(run(tmp_path, clips, SplitConfig(pins=pins)), clips)
+    assert not [group for group in members["train"] if group.startswith("keyword")]
+    assert len(members["dev"]) == 20 and len(members["test"]) == 10
+    assert not [group for group in members["dev"] | members["test"] if ":" in group]
+
+
 @pytest.mark.parametrize("pins", [{"speaker=nobody": "test"}, {"*": "dev", "speaker=1": "test"}])
 def test_a_pin_that_decides_nothing_is_an_error_naming_it(tmp_path: Path, pins: dict[str, SplitName]) -> None:
     message = refusal(tmp_path, corpus(), SplitConfig(pins=pins))
@@ -138,6 +177,9 @@ def test_the_report_counts_and_warns(tmp_path: Path) -> None:
         positives = [one for one in clips if one.id in found[name] and one.origin.label == "positive"]
         assert report[name]["label"]["positive"]["clips"] == len(positives)
         assert report[name]["phrase"]["hey computer"]["groups"] == len(positives)
+        mine = [one for one in clips if one.id in found[name]]
+        assert report[name]["groups"] == len({one.origin.group for one in mine})
+        assert report[name]["hours"] == pytest.approx(sum(one.seconds for one in mine) / 3600)
     told = "\n".join(report["warnings"])
     assert "no room impulse response in train, dev, test" in told
     assert "no background recording in" in told

@@ -15,6 +15,7 @@ from wakeword.features.store import StreamSet, write
 from wakeword.streams.assembly import (
     Background,
     Placement,
+    Room,
     StreamPlan,
     describe,
     plan_judged,
@@ -25,11 +26,13 @@ from wakeword.streams.assembly import (
 )
 from wakeword.streams.config import AugmentConfig, Condition, StreamsConfig
 from wakeword.streams.device import Device
-from wakeword.streams.noise import rms
+from wakeword.streams.noise import MADE_UP, rms
+from wakeword.streams.rooms import Box, box_rir
 
 RATE = 16_000
 FRONTEND = FrontendConfig()
 CONFIG = StreamsConfig(train_hours=0.1, dev_hours=0.1, test_hours=0.1)
+MANY = StreamsConfig(train_hours=1.0)
 
 
 def recording(
@@ -117,7 +120,7 @@ def test_judged_streams_come_from_a_true_device(corpus: Corpus) -> None:
 def test_background_lies_at_the_asked_for_level(corpus: Corpus) -> None:
     for background in (
         Background((clip_of(corpus, "noise"),), (), -40.0),
-        Background((), (clip_of(corpus, "negative"),), -40.0),
+        *(Background((), (clip_of(corpus, "negative"),), -40.0, kind) for kind in MADE_UP),
     ):
         plan = StreamPlan("s", "x", 20 * RATE, (), None, background, 0.0, (3,))
         assert 20 * np.log10(rms(render(plan, corpus) / 32768)) == pytest.approx(-40.0, abs=0.5)
@@ -190,9 +193,49 @@ def test_reverberation_keeps_the_direct_sound_in_its_place(corpus: Corpus) -> No
     dry = render(StreamPlan(plan.name, "dry", plan.samples, plan.placements, None, None, 0.0, plan.seed), corpus)
     wet = render(plan, corpus).astype(float)
     delay = 995  # between the two pulses of the impulse response
-    expected = dry.astype(float)
-    expected[delay:] += expected[:-delay] / 3
+    direct = dry.astype(float)
+    expected = direct.copy()
+    expected[delay:] += direct[:-delay] / 3
+    expected *= np.linalg.norm(direct) / np.linalg.norm(expected)  # as loud as before
     assert np.abs(wet - expected).max() < 3
+
+
+def test_a_far_talker_is_as_loud_as_a_near_one_and_does_not_clip(corpus: Corpus) -> None:
+    """In a hard room, whose reflections together are 10 dB above the direct sound."""
+    placed = tuple(Placement(keyword, at * 2 * RATE, -14.0) for at in range(4) for keyword in corpus.clips[:1])
+    dry = StreamPlan("s", "train", 10 * RATE, placed, None, None, 0.0, (1,))
+    box = Box((5.0, 4.0, 2.5), (0.5, 0.5, 1.2), (4.5, 3.5, 1.2), 0.15, 20)
+    far = replace(dry, room=Room(None, 0.6, 0.0, box))
+    rir = box_rir(box)
+    assert np.sum(rir.astype(float) ** 2) > 10  # of which the direct sound has 1
+    assert 20 * np.log10(rms(render(far, corpus)) / rms(render(dry, corpus))) == pytest.approx(0.0, abs=0.5)
+    assert np.abs(render(far, corpus).astype(int)).max() < 32767
+
+
+def test_what_would_clip_is_turned_down_and_nothing_else(corpus: Corpus) -> None:
+    keyword = clip_of(corpus, "positive")
+    placed = (Placement(keyword, 0, 0.0), Placement(keyword, 2 * RATE, -20.0))
+    sound = render(StreamPlan("s", "train", 4 * RATE, placed, None, None, 0.0, (1,)), corpus).astype(float)
+    loud, soft = sound[:RATE], sound[2 * RATE : 3 * RATE]
+    assert np.abs(loud).max() == 32767 and (np.abs(loud) == 32767).sum() == 1
+    assert 20 * np.log10(rms(soft[1600:14400]) / 32768) == pytest.approx(-20.0, abs=0.1)
+    assert np.abs(loud / np.linalg.norm(loud) - soft / np.linalg.norm(soft)).max() < 1e-3
+
+
+def test_backgrounds_are_made_of_the_split_alone(corpus: Corpus) -> None:
+    """And every kind has its turn where there are no recordings."""
+    clips = [clip for clip in corpus.clips if clip.origin.label != "noise"]
+    mine = [clip for clip in clips if clip.origin.label != "negative" or int(clip.origin.group[1:]) < 14]
+    backgrounds = [plan.background for plan in plan_training(MANY, mine, seed=5) if plan.background]
+    assert {background.made_up for background in backgrounds} == set(MADE_UP)
+    for background in backgrounds:
+        assert not background.recordings
+        assert {voice.id for voice in background.voices} <= {clip.id for clip in mine}
+        assert bool(background.voices) == (background.made_up == "babble")
+        assert all(voice.origin.label == "negative" for voice in background.voices)
+    mute = [clip for clip in corpus.clips if clip.origin.label in ("positive", "noise")]
+    plans = plan_training(MANY.model_copy(update={"augment": AugmentConfig(generated_share=1.0)}), mute, seed=5)
+    assert {plan.background.made_up for plan in plans if plan.background} == set(MADE_UP) - {"babble"}
 
 
 def test_a_corpus_without_other_sound_is_refused(corpus: Corpus) -> None:

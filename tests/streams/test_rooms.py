@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from wakeword.streams.rooms import Box, box_rir, draw_box
+from wakeword.streams.rooms import Box, box_rir, draw_box, reverberate, simulated_rir
 
 RATE = 16_000
 
@@ -45,3 +45,22 @@ def test_a_box_sounds_the_same_every_time() -> None:
     box = draw_box(0.4, np.random.default_rng(5))
     assert draw_box(0.4, np.random.default_rng(5)) == box
     assert np.array_equal(box_rir(box), box_rir(box))
+
+
+@pytest.mark.parametrize("direct_db", [-10.0, 0.0, 15.0])
+def test_a_room_changes_no_level_and_moves_nothing(direct_db: float) -> None:
+    """Whatever the ratio of direct to reflected sound, and however late in the response the direct sound comes."""
+    rng = np.random.default_rng(3)
+    rir = np.pad(simulated_rir(0.5, direct_db, rng), (200, 0)).astype(np.float32)
+    rir *= 0.03
+    peak = int(np.argmax(np.abs(rir)))
+    speech = np.zeros(4 * RATE)
+    speech[RATE : 2 * RATE] = 0.1 * rng.standard_normal(RATE)
+    wet = reverberate(speech, rir)
+    assert wet.dtype == np.float32 and len(wet) == len(speech) + len(rir) - 1 - peak
+    assert np.linalg.norm(wet) == pytest.approx(np.linalg.norm(speech), rel=1e-4)
+    assert np.abs(wet[:RATE]).max() < 1e-6 < np.abs(wet[RATE : RATE + 10]).max()
+
+
+def test_silence_stays_silence_in_a_room() -> None:
+    assert not reverberate(np.zeros(1000), simulated_rir(0.2, 3.0, np.random.default_rng(1))).any()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -93,6 +94,19 @@ class Clip:
 
 _CLIP_FIELDS = frozenset(field.name for field in fields(Clip))
 _ORIGIN_FIELDS = frozenset(field.name for field in fields(Origin))
+_OF_FEW_VALUES = ("label", "phrase", "kind", "group", "source", "licence", "language")
+
+
+def interned(origin: Origin) -> Origin:
+    """Return an equal origin that shares with others what few values are of: read or received, each has copies."""
+    values: dict[str, Any] = {name: getattr(origin, name) for name in _ORIGIN_FIELDS}
+    values |= {name: sys.intern(values[name]) for name in _OF_FEW_VALUES if values[name] is not None}
+    if origin.synthesis is not None:
+        values["synthesis"] = {
+            sys.intern(key): sys.intern(value) if isinstance(value, str) else value
+            for key, value in origin.synthesis.items()
+        }
+    return Origin(**values)
 
 
 def content_hash(pcm: np.ndarray) -> str:
@@ -128,7 +142,7 @@ def _clip(row: dict[str, object]) -> Clip:
     origin = row.pop("origin")
     if not isinstance(origin, dict) or row.keys() != _CLIP_FIELDS - {"origin"}:
         raise ValueError("a line does not hold the fields of a clip")
-    return Clip(origin=Origin(**origin), **row)  # type: ignore[arg-type]
+    return Clip(origin=interned(Origin(**origin)), **row)  # type: ignore[arg-type]
 
 
 def tally(clips: Iterable[Clip]) -> dict[str, Any]:

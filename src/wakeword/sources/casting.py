@@ -1,20 +1,24 @@
 """Who says each utterance, and how: the engines take turns by their shares, an engine's voices one after another."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from wakeword.engines.espeak import Espeak
 from wakeword.engines.registry import casts, turns
-from wakeword.engines.speaker import Speaker
+from wakeword.engines.speaker import Speaker, drawn
 from wakeword.sources.synthesis_config import SynthesisConfig
 from wakeword.sources.voice_change import VoiceChange, draw
 
-_ORDER, _CHANGE = 4, 5
+_ORDER, _CHANGE, _PACE = 4, 5, 6
+_FASTEST_WPM = 450
 
-Casting = Callable[[Sequence[int], int], tuple[Speaker, VoiceChange | None]]
-"""Gives who says an utterance, by the numbers that stand for its kind of use and its own number."""
+Casting = Callable[[Sequence[int], int, bool], tuple[Speaker, VoiceChange | None]]
+"""Gives who says an utterance, by the numbers that stand for its kind of use and its own number, and by whether it is
+running speech."""
 
 
 def casting(config: SynthesisConfig, language: str, seed: int, root: Path) -> Casting:
@@ -32,16 +36,25 @@ def casting(config: SynthesisConfig, language: str, seed: int, root: Path) -> Ca
     engines = casts(config.engines, language, root)
     whose = turns(list(config.engines.shares().values()), max(config.positives, config.negatives))
 
-    def choose(stream: Sequence[int], index: int) -> tuple[Speaker, VoiceChange | None]:
+    def choose(stream: Sequence[int], index: int, running: bool) -> tuple[Speaker, VoiceChange | None]:
         engine, number = whose[index]
         voices = engines[engine].voices
         turn, place = divmod(number, len(voices))
         # Everybody has a turn before anybody has another, in an order that changes each time.
         voice = voices[_order(len(voices), (seed, _ORDER, *stream, turn))[place]]
         speaker = engines[engine].draw(voice, np.random.default_rng([seed, *stream, index]))
+        if running:
+            speaker = _running(speaker, config, np.random.default_rng([seed, _PACE, *stream, index]))
         return speaker, draw(config.voice_change, np.random.default_rng([seed, _CHANGE, *stream, index]))
 
     return choose
+
+
+def _running(speaker: Speaker, config: SynthesisConfig, rng: np.random.Generator) -> Speaker:
+    """Return the speaker at the pace of running speech; the other engines than espeak-ng have no slow pace to leave."""
+    if not isinstance(speaker, Espeak):
+        return speaker
+    return replace(speaker, rate_wpm=min(_FASTEST_WPM, round(speaker.rate_wpm * drawn(config.running_pace, rng))))
 
 
 @cache

@@ -1,13 +1,16 @@
 """Making the corpus: every source found, decoded or spoken, checked, freed of duplicates, written and reported."""
 
 import shutil
+from collections import deque
+from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from wakeword.base import files, log
 from wakeword.base.errors import UserError
-from wakeword.corpus.manifest import SAMPLE_RATE, Origin, Recording, Rejection, content_hash
+from wakeword.corpus.manifest import SAMPLE_RATE, Origin, Recording, Rejection, content_hash, interned
 from wakeword.corpus.shards import ShardWriter
 from wakeword.sources import corpora, health
 from wakeword.sources.config import IngestConfig
@@ -57,10 +60,12 @@ def ingest(
         scratch = temporary / "scratch"
         scratch.mkdir()
         collection = _Collection(temporary, found)
-        items: list[AudioFile | Utterance] = [*found.files, *spoken]
+        items: deque[AudioFile | Utterance] = deque([*found.files, *spoken])
+        found.files.clear()
+        spoken.clear()
         with (
             collection.writer,
-            closing(ordered_map(partial(_prepare, scratch=scratch), items, workers)) as prepared,
+            closing(_prepared(items, workers, scratch)) as prepared,
         ):
             for result in log.progress(prepared, len(items), "files and utterances"):
                 collection.add(result)
@@ -71,6 +76,31 @@ def ingest(
     for warning in summary.all_warnings(phrases):
         log.warning(warning)
     log.info("corpus written", clips=len(summary.clips), hours=round(sum(c.seconds for c in summary.clips) / 3600, 2))
+
+
+Prepared = Recording | LongRecording | Rejection | Crash[AudioFile | Utterance]
+
+
+def _prepared(items: deque[AudioFile | Utterance], workers: int, scratch: Path) -> Generator[Prepared, None, None]:
+    """Yield what becomes of each item, and let go of the item: with 100 000 of them, what is kept of each counts."""
+    sent: deque[AudioFile | Utterance] = deque()
+
+    def taken() -> Iterator[AudioFile | Utterance]:
+        while items:
+            sent.append(items.popleft())
+            yield sent[-1]
+
+    with closing(ordered_map(partial(_prepare, scratch=scratch), taken(), workers)) as results:
+        for result in results:
+            item = sent.popleft()
+            yield _sharing_strings(result, item) if isinstance(result, Recording | LongRecording) else result
+
+
+def _sharing_strings(result: Recording | LongRecording, item: AudioFile | Utterance) -> Recording | LongRecording:
+    """Return a result whose origin is not a copy: what comes from another process has all its strings to itself."""
+    if isinstance(item, AudioFile):
+        return replace(result, origin=item.origin)
+    return replace(result, origin=interned(result.origin))
 
 
 def _prepare(item: AudioFile | Utterance, scratch: Path) -> Recording | LongRecording | Rejection:
@@ -96,7 +126,7 @@ class _Collection:
         self._first: dict[str, tuple[Origin, str]] = {}
         self._conflicts: list[str] = []
 
-    def add(self, result: Recording | LongRecording | Rejection | Crash[AudioFile | Utterance]) -> None:
+    def add(self, result: Prepared) -> None:
         match result:
             case Rejection():
                 self.summary.rejected.append(result)

@@ -27,7 +27,7 @@ class Utterance:
         text: what to say.
         label: what it is to a detector.
         phrase: the wake phrase that it speaks; None unless `label` is positive.
-        kind: "phrase", "sentence", "similar" or "part".
+        kind: "phrase", or one of `synthesis_config.Kind`.
         language: ISO 639 code, as in params.
         by: a voice of an engine and its manner.
         change: what is then changed of the voice; None for nothing.

@@ -1,7 +1,8 @@
 """From a typed phrase to a list of utterances: what is to be said. Who says it, and how, stands in `casting`.
 
-Positives say the phrase. Negatives are running words, words that sound nearly like the phrase, and parts of the phrase;
-none of them holds the phrase, as text or as a sequence of phonemes in any accent used. All speakers say both.
+Positives say the phrase. Negatives are running sentences, words that sound nearly like the phrase, parts of the phrase,
+the same in another order, and the phrase's own and nearly the same words within running sentences; none of them holds
+the phrase, as text or as a sequence of phonemes in any accent used. All speakers say both.
 
 Each utterance depends on the seed, its kind of use and its own number, not on how many there are: more utterances
 leave the earlier ones as they were.
@@ -13,9 +14,7 @@ import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import wordfreq
@@ -26,25 +25,31 @@ from wakeword.corpus.manifest import Label
 from wakeword.engines.espeak import accents
 from wakeword.engines.espeak_library import phonemes
 from wakeword.sources.casting import casting
+from wakeword.sources.phoneme_distance import difference
+from wakeword.sources.sentences import Vocabulary, sentence
 from wakeword.sources.synthesis import Utterance
-from wakeword.sources.synthesis_config import KEY, SynthesisConfig
+from wakeword.sources.synthesis_config import KEY, Kind, SynthesisConfig
 from wakeword.workers import Crash, count, ordered_map
 
-Kind = Literal["sentence", "similar", "part"]
 Phonemes = tuple[str, ...]
 Saying = Callable[[str], Phonemes]
 """Gives the phonemes of a text in the main accent."""
 
 _VOCABULARY = 20_000
 _SCRIPT_WORDS = 2_000
-_WORDS_IN_SENTENCE = (3, 9)
-# Plain frequencies would make every other word "the" or "of"; this keeps their order and spreads the sounds.
-_FREQUENCY_EXPONENT = 0.75
+# Plain frequencies spend half of an English sentence on the hundred most usual words, as people do; this spends 36 %,
+# and 3500 sentences have 8 % more different runs of three phonemes.
+_FREQUENCY_EXPONENT = 0.9
 _SIMILAR = 300
+# In differences of one phoneme. Less than the nearest is what another accent makes of the phrase ("snow bɔi").
+_NEAREST = 0.15
 _FARTHEST_SHARE = 0.6
 _NEIGHBOURS = 60
 _COMBINED = 12
 _FRAGMENTS = 60
+_ORDERS = 24
+_REORDERED_PARTS = 8
+_NEAR = 60
 # Few texts hold the phrase; each that does is drawn again, many times at once because asking espeak-ng takes a second.
 _ATTEMPTS = (range(1), range(1, 9), range(9, 40))
 _CHUNK = 2_000
@@ -54,6 +59,9 @@ _GOLDEN_SHARE = (math.sqrt(5) - 1) / 2
 
 # espeak-ng's names of languages that wordfreq calls otherwise.
 _OTHER_NAMES = {"bs": "sh", "cmn": "zh", "hr": "sh", "no": "nb", "sr": "sh"}
+
+RUNNING: frozenset[Kind] = frozenset({"sentence", "in_sentence"})
+"""Kinds of negatives that are running speech, which people say faster than a wake phrase."""
 
 _POSITIVE, _NEGATIVE, _TEXT = 1, 2, 3
 
@@ -84,14 +92,14 @@ def utterances(
 
     def utterance(stream: Sequence[int], index: int, text: str, phrase: str | None, kind: str) -> Utterance:
         label: Label = "positive" if phrase else "negative" if kind == "sentence" else "hard_negative"
-        return Utterance(text, label, phrase, kind, language, *cast(stream, index))
+        return Utterance(text, label, phrase, kind, language, *cast(stream, index, kind in RUNNING))
 
     positives = [
         utterance([_POSITIVE, _number(phrase)], index, phrase, phrase, "phrase")
         for phrase in phrases
         for index in range(config.positives)
     ]
-    shares = {"sentence": config.kinds.sentence, "similar": config.kinds.similar, "part": config.kinds.part}
+    shares = config.kinds.shares()
     kinds = [_kind(shares, index) for index in range(config.negatives)]
     texts = _negative_texts(kinds, phrases, _vocabulary(language, words, spoken), spoken, seed) if kinds else []
     negatives = [
@@ -101,17 +109,12 @@ def utterances(
     return positives + negatives
 
 
-def _kind(shares: dict[str, float], index: int) -> Kind:
+def _kind(shares: dict[Kind, float], index: int) -> Kind:
     """Return the kind of negative `index`; the golden ratio's multiples keep to the shares from the first ones on."""
     point = (0.5 + index * _GOLDEN_SHARE) % 1
-    bounds = itertools.accumulate(shares.values())
-    reached: list[Kind] = ["sentence", "similar", "part"]
-    return next((kind for kind, bound in zip(reached, bounds, strict=True) if point < bound), _last_used(shares))
-
-
-def _last_used(shares: dict[str, float]) -> Kind:
-    used: list[Kind] = ["part", "similar", "sentence"]
-    return next(kind for kind in used if shares[kind] > 0)
+    used = [kind for kind, share in shares.items() if share > 0]
+    bounds = itertools.accumulate(shares[kind] for kind in used)
+    return next((kind for kind, bound in zip(used, bounds, strict=True) if point < bound), used[-1])
 
 
 def _number(text: str) -> int:
@@ -229,24 +232,6 @@ def _scripts(language: str) -> set[str]:
 # --- What the negatives say -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """The usual words of a language.
-
-    Attributes:
-        words: most frequent first.
-        shares: `(words,)` float64, how often each is drawn; they sum to 1.
-        phonemes: of each word, in the main accent.
-    """
-
-    words: list[str]
-    shares: np.ndarray
-    phonemes: list[Phonemes]
-
-    def draw(self, number: int, rng: np.random.Generator) -> list[str]:
-        return [self.words[at] for at in rng.choice(len(self.words), size=number, p=self.shares)]
-
-
 def _usual_words(language: str) -> list[str]:
     """Return the most frequent words of a language, most frequent first."""
     listed = _listed(language)
@@ -285,21 +270,17 @@ def _is_word(text: str) -> bool:
 def _negative_texts(
     kinds: list[Kind], phrases: Sequence[str], vocabulary: Vocabulary, spoken: _Spoken, seed: int
 ) -> list[str]:
-    similar = {phrase: similar_texts(phrase, vocabulary, spoken.say) for phrase in phrases}
-    parts = {phrase: phrase_parts(phrase, vocabulary, spoken.say) for phrase in phrases}
-    for phrase in phrases:
-        if "similar" in kinds and not similar[phrase]:
-            log.warning("no usual words sound nearly like the phrase; sentences stand in", phrase=phrase)
+    choices = {phrase: _choices(phrase, vocabulary, spoken.say) for phrase in phrases}
+    for phrase, kind in itertools.product(phrases, sorted(set(kinds) - {"sentence"})):
+        if not choices[phrase][kind]:
+            log.warning(f"there is nothing of the kind '{kind}' for the phrase; sentences stand in", phrase=phrase)
 
     def draw(index: int, attempt: int) -> str:
         rng = np.random.default_rng([seed, _TEXT, index, attempt])
-        phrase = phrases[int(rng.integers(len(phrases)))]
-        if kinds[index] == "similar" and similar[phrase]:
-            return similar[phrase][int(rng.integers(len(similar[phrase])))]
-        if kinds[index] == "part" and parts[phrase]:
-            return _with_parts(parts[phrase], vocabulary, rng)
-        low, high = _WORDS_IN_SENTENCE
-        return " ".join(vocabulary.draw(int(rng.integers(low, high + 1)), rng))
+        choice = choices[phrases[int(rng.integers(len(phrases)))]][kinds[index]]
+        if kinds[index] in RUNNING or not choice:
+            return sentence(vocabulary, rng, choice)
+        return choice[int(rng.integers(len(choice)))]
 
     banned = _Banned(phrases, spoken)
     texts: dict[int, str] = {}
@@ -316,6 +297,22 @@ def _negative_texts(
         f"params.yaml: 'phrases' holds one so short that other speech holds it too, as {draw(waiting[0], 0)!r} does; "
         f"choose a longer phrase than {', '.join(map(repr, phrases))}"
     )
+
+
+def _choices(phrase: str, vocabulary: Vocabulary, say: Saying) -> dict[Kind, list[str]]:
+    """Return what each kind of negative may say of a phrase; `in_sentence` amid other words."""
+    similar, parts = similar_texts(phrase, vocabulary, say), phrase_parts(phrase, vocabulary, say)
+    # A phrase of one word has no known words but those that it is made of.
+    known = [" ".join(run) for run in _runs(phrase.split())] or parts
+    near = similar[:_NEAR]
+    within = [*itertools.islice(itertools.cycle(known), max(len(known), len(near))), *near]  # about as many of each
+    return {
+        "sentence": [],
+        "similar": similar,
+        "part": parts,
+        "reordered": reordered(phrase, parts),
+        "in_sentence": within,
+    }
 
 
 class _Banned:
@@ -344,23 +341,11 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(kept.split())
 
 
-def _with_parts(parts: list[str], vocabulary: Vocabulary, rng: np.random.Generator) -> str:
-    """Return a part of the phrase alone, two parts in a row, or a part among other words."""
-    way = rng.random()
-    if way < 0.4:
-        return parts[int(rng.integers(len(parts)))]
-    if way < 0.6:
-        return " ".join(parts[int(at)] for at in rng.integers(len(parts), size=2))
-    before, after = rng.integers(0, 3, size=2)
-    piece = parts[int(rng.integers(len(parts)))]
-    return " ".join([*vocabulary.draw(int(before), rng), piece, *vocabulary.draw(int(max(after, before == 0)), rng)])
-
-
 def phrase_parts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]:
     """Return what the phrase is made of, never the phrase itself.
 
-    Runs of its words, its words in other orders, the most frequent words of the language whose phonemes (two or more)
-    are a run of the phrase's ("snow", "no" and "boy" in "snowboy"), and its beginning and its end by letters.
+    Runs of its words, the most frequent words of the language whose phonemes (two or more) are a run of the phrase's
+    ("snow", "no" and "boy" in "snowboy"), and its beginning and its end by letters.
 
     Args:
         phrase: a phrase whose phonemes `say` knows.
@@ -368,8 +353,6 @@ def phrase_parts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]:
         say: gives the phonemes of a text.
     """
     words = phrase.split()
-    runs = [words[start:end] for start in range(len(words)) for end in range(start + 1, len(words) + 1)]
-    orders = itertools.islice(itertools.permutations(words), 24) if len(words) > 1 else ()
     sounds = say(phrase)
     inside = [
         word
@@ -381,15 +364,38 @@ def phrase_parts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]:
     if longest.lower() != longest.upper() and len(longest) >= 5:
         kept = math.ceil(0.6 * len(longest))
         cut = [longest[:kept], longest[-kept:]]
-    texts = [" ".join(run) for run in [*runs, *orders]] + inside[:_FRAGMENTS] + cut
+    texts = [" ".join(run) for run in _runs(words)] + inside[:_FRAGMENTS] + cut
+    return [text for text in dict.fromkeys(texts) if _words(text) != _words(phrase)]
+
+
+def _runs(words: list[str]) -> list[list[str]]:
+    """Return the runs of words, all of them together left out."""
+    bounds = itertools.combinations(range(len(words) + 1), 2)
+    return [words[start:end] for start, end in bounds if end - start < len(words)]
+
+
+def reordered(phrase: str, parts: Sequence[str]) -> list[str]:
+    """Return the words of a phrase in other orders, or, for a phrase of one word, two of its parts in any order.
+
+    Args:
+        phrase: a phrase.
+        parts: what it is made of.
+    """
+    words = phrase.split()
+    if len(words) > 1:
+        orders = itertools.islice(itertools.permutations(words), _ORDERS)
+        texts = [" ".join(order) for order in orders]
+    else:
+        texts = [" ".join(pair) for pair in itertools.permutations(parts[:_REORDERED_PARTS], 2)]
     return [text for text in dict.fromkeys(texts) if _words(text) != _words(phrase)]
 
 
 def similar_texts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]:
     """Return words and short runs of words that sound nearly like the phrase, nearest first.
 
-    Near is few phonemes replaced, added or left out (Levenshtein 1966), at most 60 % of the phrase's. A phrase of
-    several words has one or two of them replaced; one of a single word is also cut in two and each half replaced.
+    Near is few phonemes replaced, added or left out (Levenshtein 1966), a replaced one weighted by how different it
+    sounds (`phoneme_distance`), in all at most 60 % of the phrase's. A phrase of several words has one or two of them
+    replaced; one of a single word is also cut in two and each half replaced.
 
     Args:
         phrase: a phrase whose phonemes, and those of its words, `say` knows.
@@ -398,9 +404,9 @@ def similar_texts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]
     """
     whole, words = say(phrase), phrase.split()
     nearest = _Nearest(vocabulary)
-    found: dict[str, int] = {}
+    found: dict[str, float] = {}
 
-    def add(distance: int, *texts: str) -> None:
+    def add(distance: float, *texts: str) -> None:
         text = " ".join(texts)
         found[text] = min(distance, found.get(text, distance))
 
@@ -418,7 +424,7 @@ def similar_texts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]
     for first, second in itertools.combinations(range(len(others)), 2):
         for (one, left), (two, right) in itertools.product(others[first][:_COMBINED], others[second][:_COMBINED]):
             add(one + two, *words[:first], left, *words[first + 1 : second], right, *words[second + 1 :])
-    near_enough = [text for text in found if 0 < found[text] <= _FARTHEST_SHARE * len(whole)]
+    near_enough = [text for text in found if _NEAREST <= found[text] <= _FARTHEST_SHARE * len(whole)]
     return sorted(near_enough, key=lambda text: (found[text], text))[:_SIMILAR]
 
 
@@ -429,34 +435,36 @@ class _Nearest:
         self.words = vocabulary.words
         self.numbers = {token: at for at, token in enumerate(sorted({t for said in vocabulary.phonemes for t in said}))}
         self.lengths = np.array([len(said) for said in vocabulary.phonemes])
+        self.tokens = sorted(self.numbers, key=self.numbers.__getitem__)
         self.table = np.full((len(self.words), int(self.lengths.max(initial=1))), -1)
         for row, said in zip(self.table, vocabulary.phonemes, strict=True):
             row[: len(said)] = [self.numbers[token] for token in said]
 
-    def __call__(self, target: Phonemes, limit: int) -> list[tuple[int, str]]:
+    def __call__(self, target: Phonemes, limit: int) -> list[tuple[float, str]]:
         """Return the `limit` nearest words with their distances, nearest first, frequent words first among equals."""
-        distances = edit_distances([self.numbers.get(token, -2) for token in target], self.table, self.lengths)
-        return [(int(distances[at]), self.words[at]) for at in np.argsort(distances, kind="stable")[:limit]]
+        costs = np.array([[difference(sound, token) for token in self.tokens] for sound in target])
+        distances = edit_distances(costs, self.table, self.lengths).round(6)  # so that equals are equal
+        return [(float(distances[at]), self.words[at]) for at in np.argsort(distances, kind="stable")[:limit]]
 
 
-def edit_distances(target: Sequence[int], table: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return the Levenshtein distance of one sequence to each of many.
+def edit_distances(costs: np.ndarray, table: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the Levenshtein distance of one sequence to each of many, with a cost for each replacement.
 
     Args:
-        target: a sequence of numbers.
-        table: `(sequences, longest)` int, each row a sequence and then anything.
+        costs: `(steps, numbers)`, what it costs to replace each member of the one sequence by each number.
+        table: `(sequences, longest)` int, each row a sequence of numbers and then anything below `numbers`.
         lengths: `(sequences,)` int, how much of each row counts.
 
     Returns:
-        `(sequences,)` int.
+        `(sequences,)` float.
     """
     rows, longest = table.shape
-    previous = np.tile(np.arange(longest + 1), (rows, 1))
-    for step, token in enumerate(target, start=1):
+    previous = np.tile(np.arange(longest + 1.0), (rows, 1))
+    for step, row in enumerate(costs, start=1):
         current = np.empty_like(previous)
         current[:, 0] = step
         for at in range(longest):
-            replaced = previous[:, at] + (table[:, at] != token)
+            replaced = previous[:, at] + row[table[:, at]]
             current[:, at + 1] = np.minimum(replaced, np.minimum(previous[:, at + 1], current[:, at]) + 1)
         previous = current
     return np.asarray(previous[np.arange(rows), lengths])

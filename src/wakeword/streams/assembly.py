@@ -19,7 +19,7 @@ from wakeword.features.frontend import HOP, FrontendConfig, log_mel
 from wakeword.features.store import Segment, Stream
 from wakeword.streams.config import AugmentConfig, Condition, Mix, StreamsConfig
 from wakeword.streams.device import TRUE_DEVICE, Device, draw_device, recorded
-from wakeword.streams.noise import generated, rms
+from wakeword.streams.noise import MADE_UP, MadeUp, generated, rms
 from wakeword.streams.rooms import Box, box_rir, draw_box, reverberate, simulated_rir
 
 _TRAIN_STREAM_S = 60.0
@@ -27,11 +27,15 @@ _JUDGED_STREAM_S = 600.0
 _GRAIN = 2 * HOP  # streams are whole numbers of scores long
 _AFTER_KEYWORD_S = 0.8  # audio that must follow a keyword, so that a late detection still lies in the stream
 _FADE_S = 0.005
+_BABBLE_CLIPS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A clip that begins `at` samples of true time into the stream, scaled to `level_dbfs` while somebody speaks."""
+    """A clip that begins `at` samples of true time into the stream, scaled to `level_dbfs` while somebody speaks.
+
+    It is softer if it would clip at that level.
+    """
 
     clip: Clip
     at: int
@@ -50,11 +54,12 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """Sound under the clips: recordings end to end, or, if there are none, generated with `voices` for babble."""
+    """Sound under the clips: recordings end to end, or, if there are none, what is `made_up`, of `voices` if babble."""
 
     recordings: tuple[Clip, ...]
     voices: tuple[Clip, ...]
     level_dbfs: float
+    made_up: MadeUp = "noise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,8 +303,11 @@ def _draw_background(
     if noises and rng.random() >= generated_share:
         chosen = rng.choice(len(noises), size=min(8, len(noises)), replace=False)
         return Background(tuple(noises[index] for index in chosen), (), level_dbfs)
-    speakers = rng.choice(len(voices), size=min(6, len(voices)), replace=False)
-    return Background((), tuple(voices[index] for index in speakers), level_dbfs)
+    kind = MADE_UP[int(rng.integers(len(MADE_UP)))]
+    if kind != "babble" or not voices:
+        return Background((), (), level_dbfs, "noise" if kind == "babble" else kind)
+    talking = rng.choice(len(voices), size=min(_BABBLE_CLIPS, len(voices)), replace=False)
+    return Background((), tuple(voices[index] for index in talking), level_dbfs, kind)
 
 
 def render(plan: StreamPlan, corpus: Corpus) -> np.ndarray:
@@ -308,7 +316,7 @@ def render(plan: StreamPlan, corpus: Corpus) -> np.ndarray:
     samples = round(plan.samples * (1.0 + plan.device.skew))  # of true time, which the device's clock may stretch
     mixed = np.zeros(samples, dtype=np.float32)
     for placement in plan.placements:
-        sound = _faded(_decibels(placement.level_dbfs) * _at_unit_level(corpus, placement.clip))
+        sound = _faded(_unclipped(_decibels(placement.level_dbfs) * _at_unit_level(corpus, placement.clip)))
         heard = mixed[placement.at : placement.at + len(sound)]
         heard += sound[: len(heard)]
     if plan.room is not None:
@@ -317,7 +325,7 @@ def render(plan: StreamPlan, corpus: Corpus) -> np.ndarray:
         mixed += _decibels(plan.background.level_dbfs) * _background(plan.background, samples, corpus, rng)
     if plan.tilt_db:
         mixed = _tilt(mixed, plan.tilt_db)
-    mixed = recorded(mixed, plan.device, plan.samples)
+    mixed = recorded(_unclipped(mixed), plan.device, plan.samples)
     return np.round(np.clip(mixed, -1.0, 1.0) * 32767).astype(np.int16)
 
 
@@ -385,6 +393,11 @@ def _at_unit_level(corpus: Corpus, clip: Clip) -> np.ndarray:
     return sound / np.float32(max(rms(sound[clip.active_start : clip.active_end]), 1e-3))
 
 
+def _unclipped(sound: np.ndarray) -> np.ndarray:
+    """Turn sound down as far as its peaks would leave full scale: a clap at the level of speech would be distorted."""
+    return sound / np.float32(max(1.0, float(np.abs(sound).max(initial=0.0))))
+
+
 def _faded(sound: np.ndarray) -> np.ndarray:
     """Soften the first and last milliseconds, so that no click tells where a clip begins."""
     length = min(int(_FADE_S * SAMPLE_RATE), len(sound) // 2)
@@ -398,7 +411,8 @@ def _faded(sound: np.ndarray) -> np.ndarray:
 def _background(background: Background, samples: int, corpus: Corpus, rng: np.random.Generator) -> np.ndarray:
     """Return `(samples,)` float32 of RMS 1."""
     if not background.recordings:
-        return generated(samples, [_floats(corpus.audio(clip)) for clip in background.voices], rng)
+        voices = [_floats(corpus.audio(clip)) for clip in background.voices]
+        return generated(background.made_up, samples, voices, rng)
     pieces = []
     for clip in background.recordings:
         sound = _floats(corpus.audio(clip))

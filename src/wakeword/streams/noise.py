@@ -1,9 +1,21 @@
-"""Generated background sound, for those who have no recordings of any: coloured noise, mains hum, babble."""
+"""Generated background sound, for those who have no recordings: noise, appliances, babble, music."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 from scipy.signal import butter, sosfilt
 
+from wakeword.streams.music import music
+
 SAMPLE_RATE = 16_000
+
+MadeUp = Literal["noise", "band of noise", "appliance", "babble", "music"]
+"""What a background may be that nobody recorded."""
+MADE_UP: tuple[MadeUp, ...] = get_args(MadeUp)
+
+_TALKERS = (3, 8)
+_CLICK_S = 0.2
 
 
 def rms(samples: np.ndarray) -> float:
@@ -23,14 +35,48 @@ def coloured(samples: int, exponent: float, rng: np.random.Generator) -> np.ndar
 
 
 def hum(samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return mains hum or a motor's drone, `(samples,)` float32 of RMS 1: a low tone with falling harmonics."""
+    """Return mains hum or a motor's tone, `(samples,)` float32 of RMS 1: a low tone with falling harmonics."""
     fundamental = rng.choice([50.0, 60.0, rng.uniform(70.0, 180.0)])
     time = np.arange(samples) / SAMPLE_RATE
-    tone = sum(
-        rng.uniform(0.3, 1.0) / k * np.sin(2 * np.pi * (fundamental * k * time + rng.uniform())) for k in range(1, 13)
+    tone = np.zeros(samples)
+    for k in range(1, 13):
+        tone += rng.uniform(0.3, 1.0) / k * np.sin(2 * np.pi * (fundamental * k * time + rng.uniform()))
+    return (tone / rms(tone)).astype(np.float32)
+
+
+def fan(samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a fan, `(samples,)` float32 of RMS 1: air, loudest below some frequency, that beats as the blades pass."""
+    blades_hz, depth = rng.uniform(8.0, 90.0), rng.uniform(0.05, 0.5)
+    air = sosfilt(
+        butter(1, rng.uniform(300.0, 3000.0), "lowpass", fs=SAMPLE_RATE, output="sos"),
+        coloured(samples, rng.uniform(0.0, 1.0), rng),
     )
-    drone: np.ndarray = tone + 0.2 * coloured(samples, rng.uniform(0.5, 1.5), rng)
-    return (drone / rms(drone)).astype(np.float32)
+    beating: np.ndarray = air * (1.0 + depth * np.sin(2 * np.pi * blades_hz * np.arange(samples) / SAMPLE_RATE))
+    return (beating / rms(beating)).astype(np.float32)
+
+
+def clicks(samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a relay, a clock or a keyboard, `(samples,)` float32 with peaks near 1: short rings, regular or not."""
+    period_s, unsteady = rng.uniform(0.15, 1.5), rng.choice([0.02, 0.5])
+    ring_hz, decay_s = rng.uniform(800.0, 5000.0), rng.uniform(0.002, 0.03)
+    time = np.arange(int(_CLICK_S * SAMPLE_RATE)) / SAMPLE_RATE
+    ring = (np.sin(2 * np.pi * ring_hz * time) + 0.3 * rng.standard_normal(len(time))) * np.exp(-time / decay_s)
+    heard = np.zeros(samples + len(ring))
+    at_s = rng.uniform(0.0, period_s)
+    while at_s * SAMPLE_RATE < samples:
+        start = int(at_s * SAMPLE_RATE)
+        heard[start : start + len(ring)] += rng.uniform(0.4, 1.0) * ring
+        at_s += period_s * rng.uniform(1.0 - unsteady, 1.0 + unsteady)
+    return heard[:samples].astype(np.float32)
+
+
+def appliance(samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return something that runs in a house, `(samples,)` float32: hum and fan in a random ratio, perhaps clicks."""
+    ratio = rng.uniform(0.05, 0.95)
+    running: np.ndarray = np.sqrt(ratio) * hum(samples, rng) + np.sqrt(1 - ratio) * fan(samples, rng)
+    if rng.random() < 0.5:
+        running = running + rng.uniform(1.0, 6.0) * clicks(samples, rng)
+    return running.astype(np.float32)
 
 
 def swelling(samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -39,39 +85,49 @@ def swelling(samples: int, rng: np.random.Generator) -> np.ndarray:
     return np.interp(np.linspace(0, len(knots) - 1, samples), np.arange(len(knots)), knots).astype(np.float32)
 
 
-def babble(voices: list[np.ndarray], samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return several people talking at once, `(samples,)` float32 of RMS 1.
+def babble(voices: Sequence[np.ndarray], samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return several people talking at once, `(samples,)` float32.
 
     Args:
-        voices: recordings of speech, `(n,)` floats, that are repeated from a random point to fill the length.
+        voices: recordings of speech, `(n,)` floats. They are dealt out to 3 to 8 talkers, each of whom says theirs
+            over and over, from a random point on.
         samples: the length.
-        rng: decides where each voice starts and how loud it is.
+        rng: decides how many talk, where each begins and how loud they are.
     """
+    talkers = int(rng.integers(_TALKERS[0], _TALKERS[1] + 1))
+    loud = [voice / np.float32(level) for voice in voices if (level := rms(voice)) > 0]
     mixed = np.zeros(samples, dtype=np.float32)
-    for voice in voices:
-        loudness = rms(voice)
-        if loudness > 0:
-            repeated = np.resize(np.roll(voice, int(rng.integers(len(voice)))), samples)
-            mixed += repeated * np.float32(rng.uniform(0.5, 1.0) / loudness)
-    level = rms(mixed)
-    return mixed / np.float32(level) if level > 0 else coloured(samples, 1.0, rng)
+    for talker in range(min(talkers, len(loud))):
+        said = np.concatenate(loud[talker::talkers])
+        mixed += np.float32(rng.uniform(0.5, 1.0)) * np.resize(np.roll(said, int(rng.integers(len(said)))), samples)
+    return mixed if loud else coloured(samples, 1.0, rng)
 
 
-def generated(samples: int, voices: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """Return a random kind of background, `(samples,)` float32 of RMS 1.
+def generated(kind: MadeUp, samples: int, voices: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Return a background that nobody recorded, `(samples,)` float32 of RMS 1.
 
     Args:
-        samples: the length.
-        voices: speech for babble; without any, the other kinds are drawn.
-        rng: decides everything.
+        kind: what it is.
+        samples: the length, at least 10 ms.
+        voices: speech for babble.
+        rng: decides everything else.
     """
-    kind = rng.integers(4 if voices else 3)
-    if kind == 3:
-        return babble(voices, samples, rng)
-    noise: np.ndarray = hum(samples, rng) if kind == 2 else coloured(samples, rng.uniform(0.0, 2.0), rng)
-    if kind == 1:
-        low = rng.uniform(100.0, 1500.0)
-        band = butter(2, [low, min(7500.0, low * rng.uniform(2.0, 8.0))], "bandpass", fs=SAMPLE_RATE, output="sos")
-        noise = sosfilt(band, noise).astype(np.float32)
-    noise = noise * swelling(samples, rng)
-    return (noise / rms(noise)).astype(np.float32)
+    match kind:
+        case "babble":
+            sound = babble(voices, samples, rng)
+        case "music":
+            sound = music(samples, rng)
+        case "appliance":
+            sound = appliance(samples, rng) * swelling(samples, rng)
+        case "noise":
+            sound = coloured(samples, rng.uniform(0.0, 2.0), rng) * swelling(samples, rng)
+        case "band of noise":
+            sound = _band(coloured(samples, rng.uniform(0.0, 2.0), rng), rng) * swelling(samples, rng)
+    return (sound / rms(sound)).astype(np.float32)
+
+
+def _band(noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    low = rng.uniform(100.0, 1500.0)
+    high = min(7500.0, low * rng.uniform(2.0, 8.0))
+    filtered: np.ndarray = sosfilt(butter(2, [low, high], "bandpass", fs=SAMPLE_RATE, output="sos"), noise)
+    return filtered

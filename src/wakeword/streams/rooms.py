@@ -100,15 +100,18 @@ def simulated_rir(t60_s: float, direct_to_reverberant_db: float, rng: np.random.
 def reverberate(samples: np.ndarray, rir: np.ndarray) -> np.ndarray:
     """Put a recording in a room.
 
+    The energy stays what it was: reflections would make who stands far away 10 dB louder, and clip.
+
     Args:
         samples: `(n,)` floats.
-        rir: `(m,)` impulse response; its strongest sample is the direct path and becomes time 0 with gain 1, so
-            that neither timing nor loudness of the direct sound changes.
+        rir: `(m,)` impulse response; its strongest sample is the direct path and becomes time 0, so that the timing of
+            the direct sound does not change.
 
     Returns:
         `(n + m - 1 - peak,)` float32, the tail included.
     """
     peak = int(np.argmax(np.abs(rir)))
-    direct = rir[peak:] / rir[peak]
-    wet: np.ndarray = oaconvolve(samples, direct)
+    wet: np.ndarray = oaconvolve(samples, rir[peak:] / rir[peak])
+    before, after = (float(np.sum(np.square(sound, dtype=np.float64))) for sound in (samples, wet))
+    wet *= math.sqrt(before / after) if after else 0.0
     return wet.astype(np.float32)

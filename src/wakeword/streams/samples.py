@@ -18,6 +18,7 @@ from wakeword.corpus.shards import Corpus
 from wakeword.streams.assembly import Background, Placement, Room, StreamPlan, render
 from wakeword.streams.config import AugmentConfig
 from wakeword.streams.device import Device
+from wakeword.streams.noise import MADE_UP, MadeUp
 from wakeword.streams.rooms import draw_box
 
 FIGURE = "augmentation.png"
@@ -28,7 +29,7 @@ _LEAD_S, _TAIL_S = 0.3, 0.7
 _LONGEST_S = 3.0
 _STREAMS = 6
 _STREAM_S = 12.0
-_MADE_UP = ((11, 20), (1, 15), (4, 10), (0, 5))  # seeds that draw noise, a band of it, a hum and babble
+_MADE_UP_SNR_DB = (20, 15, 10, 5, 5)
 _COLUMNS = 4
 _STEP_DB = 4.0  # the page is committed, and noise in finer steps does not compress
 
@@ -90,16 +91,18 @@ def variants(clip: Clip, clips: Sequence[Clip], augment: AugmentConfig) -> list[
     quiet, loud = augment.level_dbfs
     low, high = augment.band_low_hz[1], augment.band_high_hz[0]
 
-    def background(snr: float, recordings: tuple[Clip, ...], seed: int = 0) -> StreamPlan:
-        chosen = Background(recordings, () if recordings else voices, _LEVEL_DBFS - snr)
-        return replace(dry, background=chosen, seed=(seed,))
+    def background(snr: float, recordings: tuple[Clip, ...], kind: MadeUp = "noise") -> StreamPlan:
+        return replace(dry, background=Background(recordings, voices, _LEVEL_DBFS - snr, kind))
 
     return [
         Variant("dry", dry),
         Variant(f"gain: speech at {quiet:g} dBFS", _at_level(dry, quiet)),
         Variant(f"gain: speech at {loud:g} dBFS", _at_level(dry, loud)),
         *(Variant(f"recorded noise, SNR {snr} dB", background(snr, tuple(noises))) for snr in (20, 5) if noises),
-        *(Variant(f"made-up noise, SNR {snr} dB", background(snr, (), seed)) for seed, snr in _MADE_UP),
+        *(
+            Variant(f"made-up {kind}, SNR {snr} dB", background(snr, (), kind))
+            for kind, snr in zip(MADE_UP, _MADE_UP_SNR_DB, strict=True)
+        ),
         *(Variant("measured room", replace(dry, room=Room(rir, 0.0, 0.0))) for rir in rirs),
         Variant(f"room of decaying noise, {long:g} s", replace(dry, room=Room(None, long, 5.0))),
         *(
@@ -127,7 +130,7 @@ def _described(plan: StreamPlan) -> str:
     """Return in words what a training stream went through."""
     parts = [plan.name]
     if plan.background is not None:
-        parts.append("recorded noise" if plan.background.recordings else "made-up noise")
+        parts.append("recorded noise" if plan.background.recordings else f"made-up {plan.background.made_up}")
     if plan.room is not None:
         parts.append("measured room" if plan.room.measured else "box" if plan.room.box else "room of decaying noise")
     parts.append(f"tilt {plan.tilt_db:+.1f} dB")

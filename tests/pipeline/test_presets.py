@@ -1,0 +1,53 @@
+"""Presets: they lie over each other as `make results-A+B` lays them, and keep what their comments promise."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tools import params_schema, preset
+
+from wakeword.models.config import DsTcnConfig
+from wakeword.models.ds_tcn import DsTcn
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def read(path: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((ROOT / path).read_text())
+    return content
+
+
+def leaves(value: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Return each value that is no mapping, by the keys that lead to it."""
+    if not isinstance(value, dict) or where[-1:] == ("pins",):
+        return {where: value}
+    return {path: leaf for key in value for path, leaf in leaves(value[key], (*where, key)).items()}
+
+
+@pytest.mark.parametrize(
+    "names", ["snowboy+full", "snowboy+typed+full", "smart_mirror+tiny", "quick+tiny", "full+quick", "full+tiny"]
+)
+def test_what_the_last_preset_sets_stands_and_all_else_stays(names: str, tmp_path: Path) -> None:
+    params = read("params.yaml")
+    wanted = leaves(params)
+    for name in names.split("+"):
+        overlay = read(f"presets/{name}.yaml")
+        preset.merge(params, overlay)
+        wanted |= leaves(overlay)
+    found = leaves(params)
+    assert found == wanted
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    params_schema.load(params_schema.Params, tmp_path / "params.yaml")
+
+
+def test_tiny_fits_a_microcontroller() -> None:
+    params = read("params.yaml")
+    preset.merge(params, read("presets/tiny.yaml"))
+    network = DsTcn(DsTcnConfig(**params["model"]), params["features"]["mels"], 1)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 13_385
+
+
+def test_full_is_long_enough_for_a_rate_of_half_a_false_alarm_an_hour() -> None:
+    streams = read("presets/full.yaml")["streams"]
+    assert min(streams["dev_hours"], streams["test_hours"]) >= 10
