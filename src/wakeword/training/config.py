@@ -33,14 +33,28 @@ class BatchConfig(Section):
     Attributes:
         size: windows a batch.
         window_s: length of a window; the loss sees its end, beyond the receptive field.
-        positive_share: share of windows chosen for a wake phrase that ends in them; the rest fall anywhere.
+        positive_share: share of windows chosen for a wake phrase that ends in them.
+        real_share: of those, the share in which a recording says it, where synthetic speech says it too; "auto" is
+            half, or less where each recording would be drawn more than ten times as often as a synthetic utterance.
+        hard_negative_share: share of windows chosen for a clip labelled hard_negative that ends in them. What no share
+            claims falls anywhere in the streams.
         spec_augment: changes made to the features.
     """
 
     size: int = Field(64, ge=2, le=8192)
     window_s: float = Field(3.2, ge=0.5, le=30.0)
     positive_share: float = Field(0.4, gt=0.0, lt=1.0)
+    real_share: float | Literal["auto"] = "auto"
+    hard_negative_share: float = Field(0.0, ge=0.0, lt=1.0)
     spec_augment: SpecAugmentConfig = SpecAugmentConfig()
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> "BatchConfig":
+        if self.real_share != "auto" and not 0.0 <= self.real_share <= 1.0:
+            raise ValueError(f"real_share is {self.real_share}; it must be 'auto' or lie from 0 to 1")
+        if self.positive_share + self.hard_negative_share >= 1.0:
+            raise ValueError("positive_share and hard_negative_share leave no window for other sound; lower one")
+        return self
 
 
 class LossConfig(Section):
