@@ -45,7 +45,8 @@ def run() -> None:
     device = devices.choose(params.runtime.device)
     devices.make_repeatable(config.threads, seed)
 
-    train, dev = (StreamSet.open(FEATURES, split, params.features.fingerprint) for split in ("train", "dev"))
+    train = StreamSet.open(FEATURES, "train", params.features.fingerprint, params.runtime.cache_mb)
+    dev = StreamSet.open(FEATURES, "dev", params.features.fingerprint)
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
     sampler = WindowSampler(

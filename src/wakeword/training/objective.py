@@ -11,6 +11,7 @@ from wakeword.models.network import Network
 from wakeword.training.config import BatchConfig, LossConfig, OptimizerConfig
 from wakeword.training.devices import autocast
 from wakeword.training.losses import max_pooling_bce
+from wakeword.training.prefetch import Prefetch
 from wakeword.training.sampler import WindowSampler
 from wakeword.training.spec_augment import spec_augment
 
@@ -38,11 +39,12 @@ class Objective:
         dtype: torch.dtype | None,
     ) -> None:
         self.sampler, self.batches, self.config, self.device, self.dtype = sampler, batches, loss, device, dtype
+        self.windows = Prefetch(sampler.batch)
         self.range_hz = frontend.f_min_hz, frontend.f_max_hz
 
     def __call__(self, network: Network, step: int) -> torch.Tensor:
         """Return the loss, a scalar with gradients, of the batch of `step`."""
-        batch = self.sampler.batch(step)
+        batch = self.windows(step)
         features, positive, negative = (
             torch.from_numpy(array).to(self.device) for array in (batch.features, batch.positive, batch.negative)
         )

@@ -99,7 +99,7 @@ class WindowSampler:
             windows += [self._window_around(self._hard, rng) for _ in range(hard)]
         windows += [self._any_window(rng) for _ in range(size - len(windows))]
         masks = [self._masks(stream, first) for stream, first in windows]
-        features = [self.streams.features(stream)[first : first + self.window] for stream, first in windows]
+        features = [self.streams.window(stream, first, self.window) for stream, first in windows]
         return Batch(
             np.stack(features).astype(np.float32),
             np.stack([positive for positive, _ in masks]),
