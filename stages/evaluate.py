@@ -25,7 +25,6 @@ from wakeword.evaluation import operating_point
 from wakeword.evaluation.config import EvaluateConfig
 from wakeword.evaluation.intervals import Interval, proportion
 from wakeword.evaluation.judging import (
-    FRAME_SHIFT_MS,
     report_curve,
     report_policy,
     scored_streams,
@@ -62,12 +61,12 @@ def run() -> None:
     model = load_model(MODEL)
     if model.phrases != params.phrases:
         raise UserError(f"{MODEL} knows {model.phrases}, but phrases is {params.phrases}; run `dvc repro train`")
-    graph = build(model)
+    graph, shift = build(model), model.network.frame_shift_ms
     count = workers.count(params.runtime.workers)
     dev, test = (StreamSet.open(FEATURES, split, model.frontend.fingerprint) for split in ("dev", "test"))
     dev_scores = score(graph, dev, "dev", count)
     points = {
-        phrase: operating_point.choose(phrase, scored_streams(dev.streams, dev_scores, index), config, FRAME_SHIFT_MS)
+        phrase: operating_point.choose(phrase, scored_streams(dev.streams, dev_scores, index), config, shift)
         for index, phrase in enumerate(params.phrases)
     }
     test_scores = score(graph, test, "test", count)
@@ -85,27 +84,29 @@ def run() -> None:
                 name: det_curve(
                     scored_streams(streams, scores, index),
                     template,
-                    FRAME_SHIFT_MS,
+                    shift,
                     config.tolerance_ms,
                     config.max_fah,
                 )
                 for name, streams, scores in (("dev", dev.streams, dev_scores), ("test", test.streams, test_scores))
             }
-            on_dev = report_policy(dev.streams, dev_scores, index, points[phrase].policy, config.tolerance_ms)
+            on_dev = report_policy(dev.streams, dev_scores, index, points[phrase].policy, shift, config.tolerance_ms)
             points[phrase] = replace(points[phrase], dev=on_dev)
-            at_point = report_policy(test.streams, test_scores, index, points[phrase].policy, config.tolerance_ms)
+            at_point = report_policy(
+                test.streams, test_scores, index, points[phrase].policy, shift, config.tolerance_ms
+            )
             said = [clip.origin.phrase == phrase for clip in clips]
             is_keyword = np.array(said)
             highest = np.array([scores[:, index].max() for scores in clip_scores])
             report[phrase] = {
                 "operating_point": {**asdict(points[phrase]), "test": at_point},
-                "frr_at_fah": report_curve(curves["test"], template, test.streams, test_scores, index, config),
+                "frr_at_fah": report_curve(curves["test"], template, test.streams, test_scores, index, shift, config),
                 "clips": asdict(clip_figures(highest[is_keyword], highest[~is_keyword])),
                 "clips_fired": fired_by_kind(
-                    clips, [scores[:, index] for scores in clip_scores], points[phrase].policy
+                    clips, [scores[:, index] for scores in clip_scores], points[phrase].policy, shift
                 ),
             }
-            draw(folder, stem, phrase, points[phrase], curves, at_point, test, test_scores, index, config)
+            draw(folder, stem, phrase, points[phrase], curves, at_point, test, test_scores, index, shift, config)
             plot_score_histogram(
                 folder / f"{stem}clip_scores.png",
                 f"“{phrase}”: test clips scored alone",
@@ -146,14 +147,16 @@ def score_clips(graph: bytes, clips: Sequence[Clip], count: int) -> list[np.ndar
     return list(log.progress(score_audio(graph, audio, count), len(clips), "test clips"))
 
 
-def fired_by_kind(clips: Sequence[Clip], scores: Sequence[np.ndarray], policy: Policy) -> dict[str, dict[str, Any]]:
+def fired_by_kind(
+    clips: Sequence[Clip], scores: Sequence[np.ndarray], policy: Policy, frame_shift_ms: int
+) -> dict[str, dict[str, Any]]:
     """Return, for each kind of clip, how many set the detector off when heard alone.
 
     Streams hold few of the clips that sound like the phrase; here each counts once.
     """
     fired: dict[str, list[bool]] = {}
     for clip, clip_scores in zip(clips, scores, strict=True):
-        fired.setdefault(clip.origin.kind, []).append(bool(detect(clip_scores, policy, FRAME_SHIFT_MS)))
+        fired.setdefault(clip.origin.kind, []).append(bool(detect(clip_scores, policy, frame_shift_ms)))
     return {
         kind: {
             "clips": len(each),
@@ -188,6 +191,7 @@ def draw(
     test: StreamSet,
     scores: Sequence[np.ndarray],
     index: int,
+    frame_shift_ms: int,
     config: EvaluateConfig,
 ) -> None:
     """Draw the DET curves, the latency of hits, and the most telling half minute of the test streams."""
@@ -201,7 +205,7 @@ def draw(
     )
     plot_det(folder / f"{stem}det.png", f"“{phrase}”: misses against false alarms", lines, [marked])
     pairs = scored_streams(test.streams, scores, index)
-    events = [timed_events(pair, point.policy, config.tolerance_ms) for pair in pairs]
+    events = [timed_events(pair, point.policy, frame_shift_ms, config.tolerance_ms) for pair in pairs]
     late = [
         time - keyword.end_s
         for pair, (hits, _, missed) in zip(pairs, events, strict=True)
@@ -209,9 +213,9 @@ def draw(
     ]
     plot_latency(folder / f"{stem}latency.png", f"“{phrase}”: latency on test", np.array(late))
     stream, centre = telling_moment(test.streams, pairs, events)
-    first = int(max(0.0, min(centre - TIMELINE_S / 2, stream.seconds - TIMELINE_S)) * 1000 / FRAME_SHIFT_MS)
-    frames = int(TIMELINE_S * 1000 / FRAME_SHIFT_MS)
-    per_frame = SAMPLE_RATE * FRAME_SHIFT_MS // 1000
+    first = int(max(0.0, min(centre - TIMELINE_S / 2, stream.seconds - TIMELINE_S)) * 1000 / frame_shift_ms)
+    frames = int(TIMELINE_S * 1000 / frame_shift_ms)
+    per_frame = SAMPLE_RATE * frame_shift_ms // 1000
     number = test.streams.index(stream)
     smoothed = smooth(pairs[number].scores, point.policy.smoothing_frames)
     plot_timeline(
@@ -220,13 +224,13 @@ def draw(
         test.audio(stream)[first * per_frame : (first + frames) * per_frame],
         SAMPLE_RATE,
         smoothed[first : first + frames],
-        FRAME_SHIFT_MS,
+        frame_shift_ms,
         point.policy.threshold,
         point.policy.release,
         events[number][0],
         events[number][1],
         pairs[number].keywords,
-        first * FRAME_SHIFT_MS / 1000,
+        first * frame_shift_ms / 1000,
     )
 
 

@@ -142,6 +142,7 @@ def publish(files: dict[Path, bytes], inputs: Inputs, report: dict[str, Any]) ->
         phrases=inputs.model.phrases,
         language=inputs.model.language,
         parameters=report["parameters"],
+        frame_shift_ms=inputs.model.network.frame_shift_ms,
         receptive_field_ms=Scorer(files[FP32]).info.receptive_field_ms,
         sizes={path.name: len(content) for path, content in files.items()},
         licences=sorted(inputs.ingested["licence"]),
@@ -173,8 +174,11 @@ def test_streams(test: StreamSet) -> list[Recording]:
 
 def figures(inputs: Inputs, scores: Sequence[np.ndarray], config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     """Return, for each phrase, what the detector did on the test streams at its operating point."""
+    shift = inputs.model.network.frame_shift_ms
     return {
-        phrase: report_policy(inputs.test.streams, scores, index, inputs.points[phrase].policy, config.tolerance_ms)
+        phrase: report_policy(
+            inputs.test.streams, scores, index, inputs.points[phrase].policy, shift, config.tolerance_ms
+        )
         for index, phrase in enumerate(inputs.model.phrases)
     }
 

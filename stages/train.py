@@ -66,7 +66,7 @@ def run() -> None:
 
     def judge(candidate: Network) -> dict[str, float]:
         scores = [score_stream(candidate, dev.features(stream)).numpy() for stream in dev.streams]
-        return judge_streams(dev.streams, scores, params.evaluate)
+        return judge_streams(dev.streams, scores, candidate.frame_shift_ms, params.evaluate)
 
     checkpoints = CHECKPOINTS / fingerprint([fingerprints, source_fingerprint(), device.type])
     trained = loop.train(network, objective, judge, config, lr, seed, checkpoints)

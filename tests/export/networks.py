@@ -16,6 +16,7 @@ from wakeword.models.config import DsTcnConfig
 from wakeword.models.network import Network, score_stream
 
 SMALL = DsTcnConfig(channels=16, kernel=3, dilations=[1, 2], stacks=2)
+SLOW = SMALL.model_copy(update={"stride": 3})
 POLICY = Policy(threshold=0.7, release=0.5, smoothing_frames=3, votes=1, votes_window=1, refractory_ms=500)
 
 

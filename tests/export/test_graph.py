@@ -8,16 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from tests.export.networks import SMALL, difficult_sounds, noise, trained, trained_scores
+from tests.export.networks import SLOW, SMALL, difficult_sounds, noise, trained, trained_scores
 from wakeword.export.graph import build, with_metadata
 from wakeword.models.config import DsTcnConfig
 from wakeword.runtime.scorer import Scorer
 
 CONFIGS = [
     (SMALL, 1, 20),
+    (SLOW, 2, 20),
     (DsTcnConfig(channels=8, kernel=2, dilations=[3], stacks=1), 1, 8),
     (DsTcnConfig(channels=24, kernel=5, dilations=[1, 2, 4], stacks=2), 3, 40),
     (DsTcnConfig(), 2, 40),
+    (DsTcnConfig(stride=3), 1, 40),
 ]
 
 
@@ -41,20 +43,22 @@ def test_difficult_sounds_score_as_in_training(floor: float, atol: float, separa
         np.testing.assert_allclose(scorer.fresh().score(sound), trained_scores(model, sound), atol=atol, err_msg=name)
 
 
-def test_scores_at_the_stream_start_assume_silence_before() -> None:
-    model = trained()
+@pytest.mark.parametrize("config", [SMALL, SLOW])
+def test_scores_at_the_stream_start_assume_silence_before(config: DsTcnConfig) -> None:
+    model = trained(config)
     scorer, pcm = Scorer(build(model)), noise(1.0)
-    silence = np.zeros(320 * 200, dtype=np.int16)
+    silence = np.zeros(scorer.info.hop_samples * 200, dtype=np.int16)
     late = scorer.fresh().score(np.concatenate([silence, pcm]))[200:]
     np.testing.assert_allclose(scorer.fresh().score(pcm), late, atol=1e-6)
 
 
-def test_the_stated_receptive_field_is_the_true_one() -> None:
-    model = trained()
+@pytest.mark.parametrize("config", [SMALL, SLOW])
+def test_the_stated_receptive_field_is_the_true_one(config: DsTcnConfig) -> None:
+    model = trained(config)
     scorer = Scorer(build(model))
     span = round(scorer.info.receptive_field_ms * 16)
     pcm = noise(2.0)
-    last = len(pcm) // 320 * 320
+    last = len(pcm) // scorer.info.hop_samples * scorer.info.hop_samples
     before = scorer.fresh().score(pcm)[-1]
     outside, inside = pcm.copy(), pcm.copy()
     outside[: last - span] = 12_000
@@ -107,6 +111,13 @@ def test_metadata_says_what_a_runtime_needs() -> None:
         "receptive_field_ms": str(10 * (4 + 2 * 2 * (2 + 4)) + 15),
         "fingerprints": json.dumps({"data": "abc", "params": "def"}),
     }
+
+
+def test_metadata_tells_of_the_stride() -> None:
+    stored = {entry.key: entry.value for entry in onnx.load_from_string(build(trained(SLOW))).metadata_props}
+    # Stem 6 frames, then stride 3.
+    field = str(10 * (6 + 3 * 2 * (2 + 4)) + 15)
+    assert (stored["hop_samples"], stored["frame_shift_ms"], stored["receptive_field_ms"]) == ("480", "30", field)
 
 
 def test_metadata_can_be_added_and_replaced() -> None:

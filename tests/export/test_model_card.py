@@ -36,6 +36,7 @@ def _card(reports: dict[str, Any], **changes: Any) -> str:
         "phrases": ["hey computer"],
         "language": "en",
         "parameters": 52_481,
+        "frame_shift_ms": 20.0,
         "receptive_field_ms": 1735.0,
         "sizes": {"wakeword.onnx": 217_918},
         "licences": ["CC-BY-4.0", "CC0-1.0"],
@@ -92,3 +93,7 @@ def test_int8_has_its_own_row(reports: dict[str, Any]) -> None:
 
 def test_licence_line() -> None:
     assert licence_line(["CC0-1.0", "unknown"]) == "trained on data under: CC0-1.0; unknown"
+
+
+def test_it_says_how_often_there_is_a_score(reports: dict[str, Any]) -> None:
+    assert "a score every\n30 ms, each decided by the last 1.74 s" in _card(reports, frame_shift_ms=30)

@@ -7,23 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from tests.export.networks import noise, trained
+from tests.export.networks import SLOW, SMALL, noise, trained
 from wakeword.base.errors import UserError
 from wakeword.export import parity
 from wakeword.export.config import Budget, ExportConfig
 from wakeword.export.graph import build
 from wakeword.export.parity import Counts, Recording, check_cost, check_counts, check_size, compare, cpu_cost
+from wakeword.models.config import DsTcnConfig
 from wakeword.runtime.scorer import Scorer
 
 RECORDINGS = [Recording(f"clip {index}", noise(0.7 + index / 10, seed=index)) for index in range(4)]
 
 
-def test_a_faithful_file_passes() -> None:
-    model = trained()
+@pytest.mark.parametrize(("config", "hop"), [(SMALL, 320), (SLOW, 480)])
+def test_a_faithful_file_passes(config: DsTcnConfig, hop: int) -> None:
+    model = trained(config)
     results = list(compare(model, Scorer(build(model)), RECORDINGS, 1e-4, seed=1))
     assert len(results) == len(RECORDINGS)
     for (scores, difference), recording in zip(results, RECORDINGS, strict=True):
-        assert scores.shape == (len(recording.pcm) // 320, 1)
+        assert scores.shape == (len(recording.pcm) // hop, 1)
         assert 0 <= difference <= 1e-4
 
 

@@ -12,9 +12,9 @@ from wakeword.models.config import DsTcnConfig
 from wakeword.runtime.scorer import Scorer
 
 
-@pytest.fixture(scope="module")
-def files() -> tuple[bytes, bytes]:
-    model = trained(DsTcnConfig(channels=32, dilations=[1, 2], stacks=2), mels=40)
+@pytest.fixture(scope="module", params=[2, 3])
+def files(request: pytest.FixtureRequest) -> tuple[bytes, bytes]:
+    model = trained(DsTcnConfig(stride=request.param, channels=32, dilations=[1, 2], stacks=2), mels=40)
     return build(model), quantize(build(model, separable=True), noise(20.0, seed=1))
 
 

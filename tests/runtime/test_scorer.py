@@ -10,30 +10,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from tests.export.networks import POLICY, noise, trained, trained_scores, with_policy
+from tests.export.networks import POLICY, SMALL, noise, trained, trained_scores, with_policy
 from wakeword.export.graph import with_metadata
+from wakeword.models.checkpoint import TrainedModel
 from wakeword.runtime.scorer import Scorer
 
 FIELD = 16  # scores that one sample can change, or more
 
 
 @cache
-def shared() -> Scorer:
-    return Scorer(with_policy(trained(phrases=2)))
+def model(stride: int = 2) -> TrainedModel:
+    return trained(SMALL.model_copy(update={"stride": stride}), phrases=2)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(0, 5000), max_size=25), st.integers(0, 25_000), st.booleans())
-def test_scores_do_not_depend_on_chunks(sizes: list[int], samples: int, as_float: bool) -> None:
+@cache
+def shared(stride: int = 2) -> Scorer:
+    return Scorer(with_policy(model(stride)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([2, 3]), st.lists(st.integers(0, 5000), max_size=25), st.integers(0, 25_000), st.booleans())
+def test_scores_do_not_depend_on_chunks(stride: int, sizes: list[int], samples: int, as_float: bool) -> None:
     pcm = noise(25_000 / 16_000)[:samples]
     audio = pcm.astype(np.float32) / 32768 if as_float else pcm
-    scorer = shared().fresh()
+    scorer = shared(stride).fresh()
     cuts = np.minimum(np.cumsum([0, *sizes, samples]), samples)
     parts = [scorer.score(audio[start:end]) for start, end in pairwise(cuts)]
     parts.append(scorer.score(audio[cuts[-1] :]))
     scores = np.concatenate(parts)
-    assert scores.shape == (samples // 320, 2) and scores.dtype == np.float32
-    np.testing.assert_allclose(scores, trained_scores(trained(phrases=2), pcm), atol=1e-5)
+    assert scores.shape == (samples // scorer.info.hop_samples, 2) and scores.dtype == np.float32
+    np.testing.assert_allclose(scores, trained_scores(model(stride), pcm), atol=1e-5)
 
 
 def test_float64_and_big_endian_samples_are_understood() -> None:
@@ -117,6 +123,12 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     assert (info.language, info.sample_rate, info.hop_samples, info.frame_shift_ms) == ("en", 16_000, 320, 20.0)
     assert dict(info.policies) == {"phrase 0": POLICY, "phrase 1": POLICY}
     assert info.figures == {"frr": 0.5} and info.licence == "CC0-1.0" and info.fingerprints["data"] == "abc"
+
+
+def test_scores_longer_than_a_second_keep_to_the_stride() -> None:
+    """A block of a second is no whole number of 30 ms."""
+    pcm = noise(3.0, seed=6)
+    np.testing.assert_allclose(shared(3).fresh().score(pcm), trained_scores(model(3), pcm), atol=1e-5)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:

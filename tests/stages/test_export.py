@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from stages import export
 
-from tests.export.networks import POLICY, SMALL, noise, trained, trained_scores
+from tests.export.networks import POLICY, SLOW, SMALL, noise, trained, trained_scores
 from tests.stages.running import run, write_params
 from wakeword.base.errors import UserError
 from wakeword.base.files import write_json
@@ -23,6 +23,7 @@ from wakeword.evaluation.operating_point import OperatingPoint
 from wakeword.features.frontend import log_mel
 from wakeword.features.store import Segment, Stream, StreamSet, write
 from wakeword.models import checkpoint
+from wakeword.models.config import DsTcnConfig
 from wakeword.runtime.cli import main as command_line
 from wakeword.runtime.detector import Detector
 from wakeword.runtime.scorer import Scorer
@@ -31,11 +32,11 @@ PHRASE = "phrase 0"
 STREAM_S = 12.0
 
 
-def project(path: Path, **export_params: Any) -> Path:
+def project(path: Path, config: DsTcnConfig = SMALL, **export_params: Any) -> Path:
     """Make what the stages before export leave behind."""
-    model = trained()
+    model = trained(config)
     (path / "models").mkdir(parents=True)
-    checkpoint.save(path / "models/best_model.pt", model, SMALL)
+    checkpoint.save(path / "models/best_model.pt", model, config)
     for split, count in (("train", 2), ("test", 3)):
         (path / "data/npy").mkdir(parents=True, exist_ok=True)
         streams = [_stream(split, number) for number in range(count)]
@@ -45,7 +46,7 @@ def project(path: Path, **export_params: Any) -> Path:
     write_splits(path / "data/splits", {"train": [], "dev": [], "test": [clip.id for clip in clips]})
     test = StreamSet.open(path / "data/npy", "test")
     scores = [trained_scores(model, np.array(test.audio(stream))) for stream in test.streams]
-    figures = report_policy(test.streams, scores, 0, POLICY, 500)
+    figures = report_policy(test.streams, scores, 0, POLICY, model.network.frame_shift_ms, 500)
     point = OperatingPoint(POLICY, 0.5, True, False, "too few hours", {})
     operating_point.write(path / "models/operating_point.json", {PHRASE: point})
     counted = {"positive": tally(clips)}
@@ -121,6 +122,15 @@ def test_the_stage_writes_what_ships(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert command_line(["detect", str(tmp_path / "a.wav"), "--model", str(tmp_path / "models/wakeword.onnx")]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(detector.process(pcm)) > 0
     assert "| int8 |" in (tmp_path / "models/README.md").read_text()
+
+
+def test_a_model_of_another_stride_ships_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_here(project(tmp_path, SLOW), monkeypatch)
+    detector, pcm = Detector(tmp_path / "models/wakeword.onnx"), noise(10.0, seed=5)
+    np.testing.assert_allclose(detector.scores(pcm), trained_scores(trained(SLOW), pcm), atol=1e-5)
+    assert all(round(event.time_s * 1000) % 30 == 0 for event in detector.process(pcm))
+    assert Detector(tmp_path / "models/wakeword.int8.onnx").info.hop_samples == 480
+    assert "a score every\n30 ms" in (tmp_path / "models/README.md").read_text()
 
 
 def test_two_runs_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

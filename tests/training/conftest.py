@@ -52,9 +52,11 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> StreamSet:
 
 
 @pytest.fixture
-def network(streams: StreamSet) -> Network:
+def network(streams: StreamSet, request: pytest.FixtureRequest) -> Network:
+    """A network of stride 2, or of what a test asks for by indirect parametrization."""
     torch.manual_seed(3)
-    return Network(MODEL, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
+    config = MODEL.model_copy(update={"stride": getattr(request, "param", 2)})
+    return Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
 
 
 @pytest.fixture

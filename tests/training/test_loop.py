@@ -28,6 +28,7 @@ def loss_judge(objective: Objective) -> loop.Judge:
     return judge
 
 
+@pytest.mark.parametrize("network", [2, 3], indirect=True)
 def test_it_learns_and_keeps_the_judged_average(
     streams: StreamSet, network: Network, objective: Objective, config: TrainConfig, tmp_path: Path
 ) -> None:
@@ -52,7 +53,8 @@ def test_it_learns_and_keeps_the_judged_average(
     scores = score_stream(trained.network, streams.features(stream))[:, 0]
     peaks = {True: [], False: []}
     for segment in stream.segments:
-        window = scores[int(segment.start_s * 50) : int((segment.end_s + 0.3) * 50)]
+        first, last = (int(at_s * 1000 / network.frame_shift_ms) for at_s in (segment.start_s, segment.end_s + 0.3))
+        window = scores[first:last]
         peaks[segment.phrase == 0].append(window.max().item())
     assert min(peaks[True]) > max(peaks[False])
 

@@ -7,10 +7,11 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.export.networks import noise, trained, with_policy
+from tests.export.networks import SLOW, SMALL, noise, trained, with_policy
 from tests.web.javascript import ask, decode, encode, needs_node, needs_vendored
 from wakeword.detection.policy import GRID, Policy, detect, smooth
 from wakeword.export.graph import build, with_metadata
+from wakeword.models.config import DsTcnConfig
 from wakeword.runtime.detector import Detector
 from wakeword.runtime.resample import Resampler
 
@@ -113,8 +114,9 @@ def test_what_is_no_model_of_ours_is_refused_in_words() -> None:
 
 
 @needs_vendored
-def test_scores_and_detections_are_those_of_the_python_runtime() -> None:
-    content = with_policy(trained(phrases=2))
+@pytest.mark.parametrize("config", [SMALL, SLOW])
+def test_scores_and_detections_are_those_of_the_python_runtime(config: DsTcnConfig) -> None:
+    content = with_policy(trained(config, phrases=2))
     rng = np.random.default_rng(3)
     sounds = [noise(4.0, seed=seed).astype(np.float32) / 32768 for seed in range(2)]
     broken = sounds[0].copy()

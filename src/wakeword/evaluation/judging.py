@@ -22,7 +22,6 @@ from wakeword.evaluation.metrics import (
 )
 from wakeword.features.store import Segment, Stream
 
-FRAME_SHIFT_MS = 20
 SELECTION_FAH = 2.0
 TIE_FAH = 0.5
 _AFTERMATH_S = 1.0  # a false alarm this soon after a clip is put down to it
@@ -46,7 +45,9 @@ def scored_streams(streams: Sequence[Stream], scores: Sequence[np.ndarray], phra
     ]
 
 
-def judge_streams(streams: Sequence[Stream], scores: Sequence[np.ndarray], config: EvaluateConfig) -> dict[str, float]:
+def judge_streams(
+    streams: Sequence[Stream], scores: Sequence[np.ndarray], frame_shift_ms: float, config: EvaluateConfig
+) -> dict[str, float]:
     """Return what training selects by, as means over the phrases.
 
     The first candidates for smoothing and votes in `config` make the policy.
@@ -59,7 +60,7 @@ def judge_streams(streams: Sequence[Stream], scores: Sequence[np.ndarray], confi
         1.0, config.release_ratio, config.smoothing_frames[0], votes.needed, votes.of, config.refractory_ms
     )
     curves = [
-        det_curve(scored_streams(streams, scores, phrase), template, FRAME_SHIFT_MS, config.tolerance_ms, SELECTION_FAH)
+        det_curve(scored_streams(streams, scores, phrase), template, frame_shift_ms, config.tolerance_ms, SELECTION_FAH)
         for phrase in range(scores[0].shape[1])
     ]
     return {
@@ -69,7 +70,12 @@ def judge_streams(streams: Sequence[Stream], scores: Sequence[np.ndarray], confi
 
 
 def report_policy(
-    streams: Sequence[Stream], scores: Sequence[np.ndarray], phrase: int, policy: Policy, tolerance_ms: int
+    streams: Sequence[Stream],
+    scores: Sequence[np.ndarray],
+    phrase: int,
+    policy: Policy,
+    frame_shift_ms: float,
+    tolerance_ms: int,
 ) -> dict[str, Any]:
     """Return the figures of one policy on streams: overall, under each condition, and by what set it off.
 
@@ -78,7 +84,7 @@ def report_policy(
     and among other sound; `distinct_hours` says how long the clips are that were heard, each counted once.
     """
     pairs = scored_streams(streams, scores, phrase)
-    overall = measure(pairs, policy, FRAME_SHIFT_MS, tolerance_ms).figures()
+    overall = measure(pairs, policy, frame_shift_ms, tolerance_ms).figures()
     distinct = distinct_keywords(streams, phrase)
     if overall["frr"] is not None:
         overall["frr_interval"] = pooled_interval(overall["frr"], distinct)
@@ -91,12 +97,12 @@ def report_policy(
             condition: measure(
                 [pair for pair, stream in zip(pairs, streams, strict=True) if stream.condition == condition],
                 policy,
-                FRAME_SHIFT_MS,
+                frame_shift_ms,
                 tolerance_ms,
             ).figures()
             for condition in sorted({stream.condition for stream in streams})
         },
-        "false_alarms_by_kind": _false_alarms_by_kind(streams, pairs, policy, tolerance_ms),
+        "false_alarms_by_kind": _false_alarms_by_kind(streams, pairs, policy, frame_shift_ms, tolerance_ms),
     }
 
 
@@ -106,6 +112,7 @@ def report_curve(
     streams: Sequence[Stream],
     scores: Sequence[np.ndarray],
     phrase: int,
+    frame_shift_ms: float,
     config: EvaluateConfig,
 ) -> dict[str, Any]:
     """Return FRR@FAH=x for each `report_fah`, pooled and, at the same threshold, under each condition."""
@@ -117,7 +124,7 @@ def report_curve(
         row["frr_interval"] = pooled_interval(best.frr, distinct_keywords(streams, phrase))
         if best.threshold is not None:
             policy = _at(template, best.threshold, config.release_ratio)
-            detailed = report_policy(streams, scores, phrase, policy, config.tolerance_ms)
+            detailed = report_policy(streams, scores, phrase, policy, frame_shift_ms, config.tolerance_ms)
             row["conditions"] = {
                 name: {key: value[key] for key in ("frr", "frr_interval", "misses", "keywords")}
                 for name, value in detailed["conditions"].items()
@@ -136,9 +143,11 @@ def pooled_interval(frr: float, distinct: int) -> list[float]:
     return list(proportion(round(frr * distinct), distinct))
 
 
-def timed_events(pair: ScoredStream, policy: Policy, tolerance_ms: int) -> tuple[list[float], list[float], list[int]]:
+def timed_events(
+    pair: ScoredStream, policy: Policy, frame_shift_ms: float, tolerance_ms: int
+) -> tuple[list[float], list[float], list[int]]:
     """Return a stream's hits and false alarms, in seconds, and the indices of the keywords missed."""
-    times = [event.time_s for event in detect(pair.scores, policy, FRAME_SHIFT_MS)]
+    times = [event.time_s for event in detect(pair.scores, policy, frame_shift_ms)]
     found = match(times, pair.keywords, tolerance_ms)
     return [times[event] for event, _ in found.hits], [times[event] for event in found.false_alarms], found.misses
 
@@ -155,7 +164,11 @@ def _at(template: Policy, threshold: float, release_ratio: float) -> Policy:
 
 
 def _false_alarms_by_kind(
-    streams: Sequence[Stream], pairs: Sequence[ScoredStream], policy: Policy, tolerance_ms: int
+    streams: Sequence[Stream],
+    pairs: Sequence[ScoredStream],
+    policy: Policy,
+    frame_shift_ms: float,
+    tolerance_ms: int,
 ) -> dict[str, dict[str, Any]]:
     """Count false alarms and hours by the kind of the clip that was heard; "background" is what lies between clips."""
     alarms: Counter[str] = Counter()
@@ -166,7 +179,7 @@ def _false_alarms_by_kind(
             hours[segment.kind] = hours.get(segment.kind, 0.0) + (segment.end_s - segment.start_s) / 3600
             heard += segment.end_s - segment.start_s
         hours["background"] = hours.get("background", 0.0) + (stream.seconds - heard) / 3600
-        for time in timed_events(pair, policy, tolerance_ms)[1]:
+        for time in timed_events(pair, policy, frame_shift_ms, tolerance_ms)[1]:
             alarms[_kind_at(stream.segments, time)] += 1
     return {
         kind: {

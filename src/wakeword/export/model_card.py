@@ -14,6 +14,7 @@ class Card:
     Attributes:
         phrases, language: of the model.
         parameters: how many numbers were trained.
+        frame_shift_ms: audio for each score.
         receptive_field_ms: how much audio decides one score.
         sizes: bytes of each exported file, by name.
         licences: licences of the data.
@@ -24,6 +25,7 @@ class Card:
     phrases: Sequence[str]
     language: str
     parameters: int
+    frame_shift_ms: float
     receptive_field_ms: float
     sizes: Mapping[str, int]
     licences: Sequence[str]
@@ -57,8 +59,8 @@ def _head(card: Card) -> str:
     return f"""# Wake word {spoken}
 
 Finds {spoken} (language: {card.language}) in 16 kHz mono audio. {card.parameters} trained parameters; a score every
-20 ms, each decided by the last {seconds:.2f} s. The front-end is inside the files, and so is the policy that turns
-scores into detections.
+{card.frame_shift_ms:g} ms, each decided by the last {seconds:.2f} s. The front-end is inside the files, and so is
+the policy that turns scores into detections.
 
 {files}"""
 

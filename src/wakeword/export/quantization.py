@@ -12,8 +12,8 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from wakeword.base.errors import UserError
 from wakeword.export.graph import with_metadata
+from wakeword.features.frontend import SAMPLE_RATE
 
-_BLOCK = 16_000
 _SETTLING_BLOCKS = 8
 
 
@@ -43,7 +43,7 @@ def quantize(model: bytes, calibration: np.ndarray) -> bytes:
     Raises:
         UserError: there is less than a second of calibration audio.
     """
-    if len(calibration) < _BLOCK:
+    if len(calibration) < SAMPLE_RATE:
         raise UserError(
             "the training streams keep less than a second of audio to calibrate the int8 file on; "
             "lengthen streams.train_hours"
@@ -51,6 +51,7 @@ def quantize(model: bytes, calibration: np.ndarray) -> bytes:
     graph = onnx.load_from_string(model)
     layers = [node.name for node in graph.graph.node if node.op_type == "Conv" and node.name != "head"]
     metadata = {entry.key: entry.value for entry in graph.metadata_props}
+    hop = int(metadata["hop_samples"])
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # it advises a pre-processing that would write the Fourier kernels into the file
@@ -60,7 +61,7 @@ def quantize(model: bytes, calibration: np.ndarray) -> bytes:
             quantize_static(
                 graph,
                 path,
-                _Stream(model, calibration),
+                _Stream(model, calibration, SAMPLE_RATE // hop * hop),
                 quant_format=QuantFormat.QOperator,
                 per_channel=True,
                 reduce_range=True,
@@ -78,7 +79,8 @@ def quantize(model: bytes, calibration: np.ndarray) -> bytes:
 class _Stream(CalibrationDataReader):  # type: ignore[misc]
     """Feeds audio to the calibration as a stream: with each block goes the state that the blocks before it left."""
 
-    def __init__(self, model: bytes, pcm: np.ndarray) -> None:
+    def __init__(self, model: bytes, pcm: np.ndarray, block: int) -> None:
+        self._block = block
         self._session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         self._blocks = self._feeds(pcm)
 
@@ -87,11 +89,11 @@ class _Stream(CalibrationDataReader):  # type: ignore[misc]
 
     def _feeds(self, pcm: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         state = np.zeros((1, self._session.get_inputs()[1].shape[1]), dtype=np.float32)
-        silence = {"audio": np.zeros((1, _BLOCK), dtype=np.float32)}
+        silence = {"audio": np.zeros((1, self._block), dtype=np.float32)}
         for _ in range(_SETTLING_BLOCKS):
             state = self._after({**silence, "state": state})
-        for first in range(0, len(pcm) - _BLOCK + 1, _BLOCK):
-            samples = pcm[None, first : first + _BLOCK].astype(np.float32) * np.float32(1 / 32768)
+        for first in range(0, len(pcm) - self._block + 1, self._block):
+            samples = pcm[None, first : first + self._block].astype(np.float32) * np.float32(1 / 32768)
             feeds = {"audio": samples, "state": state}
             yield feeds
             state = self._after(feeds)

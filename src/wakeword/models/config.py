@@ -11,6 +11,7 @@ class DsTcnConfig(Section):
     """A depthwise-separable temporal convolutional network (see `wakeword.models.ds_tcn`).
 
     Attributes:
+        stride: feature frames of 10 ms for each score.
         channels: width of every layer.
         kernel: taps of each depthwise convolution.
         dilations: one block for each, in every stack.
@@ -19,6 +20,7 @@ class DsTcnConfig(Section):
     """
 
     name: Literal["ds_tcn"] = "ds_tcn"
+    stride: Literal[2, 3] = 2
     channels: int = Field(64, ge=8, le=512)
     kernel: int = Field(5, ge=2, le=15)
     dilations: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=1, max_length=8)] = [1, 2, 4]

@@ -12,21 +12,22 @@ from torch import Tensor, nn
 
 from wakeword.models.config import DsTcnConfig
 
-STRIDE = 2
-_STEM_TAPS = 4
-
 
 class _Stem(nn.Sequential):
-    """All bands to `channels`, and every second frame: `(batch, mels, 1, time)` to `(batch, channels, 1, time / 2)`."""
+    """All bands to `channels`, and one frame of `stride`: `(batch, mels, 1, time)` to `(batch, channels, 1, time / s)`.
 
-    def __init__(self, mels: int, channels: int) -> None:
+    Its taps span two scores, so that its context is a whole number of them, as the exported graph wants it.
+    """
+
+    def __init__(self, mels: int, channels: int, stride: int) -> None:
+        taps = 2 * stride
         super().__init__(
-            nn.Conv2d(mels, channels, (1, _STEM_TAPS), stride=(1, STRIDE), bias=False),
+            nn.Conv2d(mels, channels, (1, taps), stride=(1, stride), bias=False),
             nn.BatchNorm2d(channels),
             nn.ReLU(),
         )
         self.channels_in = mels
-        self.context = _STEM_TAPS - STRIDE
+        self.taps, self.context = taps, taps - stride
 
 
 class _Block(nn.Module):
@@ -54,12 +55,11 @@ class DsTcn(nn.Module):
         state_size: floats of state that a stream carries from call to call.
     """
 
-    stride = STRIDE
-
     def __init__(self, config: DsTcnConfig, mels: int, phrases: int) -> None:
         super().__init__()
+        self.stride: int = config.stride
         self.per_stack = len(config.dilations)
-        self.stem = _Stem(mels, config.channels)
+        self.stem = _Stem(mels, config.channels, config.stride)
         dilations = config.dilations * config.stacks
         self.blocks = nn.ModuleList(_Block(config.channels, config.kernel, dilation) for dilation in dilations)
         self.dropout = nn.Dropout2d(config.dropout)
@@ -67,7 +67,7 @@ class DsTcn(nn.Module):
         layers = [self.stem, *self.blocks]
         self.cache_shapes = [(layer.channels_in, layer.context) for layer in layers]
         self.state_size = sum(channels * frames for channels, frames in self.cache_shapes)
-        self.receptive_field = _STEM_TAPS + STRIDE * sum(block.context for block in self.blocks)  # type: ignore[misc]
+        self.receptive_field = self.stem.taps + self.stride * sum(block.context for block in self.blocks)  # type: ignore[misc]
 
     def forward(self, features: Tensor) -> Tensor:
         """Score a window.

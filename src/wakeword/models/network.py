@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from wakeword.features.cmvn import Cmvn
+from wakeword.features.frontend import FRAME_MS
 from wakeword.models.config import ModelConfig
 from wakeword.models.ds_tcn import DsTcn
 
@@ -19,6 +20,7 @@ class Network(nn.Module):
     Attributes:
         body: the architecture.
         stride, receptive_field, state_size: of the architecture, see `DsTcn`.
+        frame_shift_ms: audio for each score.
         silence: `(mels,)`, the log-mel frame of digital silence.
         phrases: how many wake phrases it scores.
     """
@@ -34,6 +36,7 @@ class Network(nn.Module):
         # Features lie frame by frame in memory; with weights to match, a step takes a quarter less time on a CPU.
         self.body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.stride: int = self.body.stride
+        self.frame_shift_ms = self.stride * FRAME_MS
         self.receptive_field: int = self.body.receptive_field
         self.state_size: int = self.body.state_size
         self.register_buffer("silence", torch.full((len(cmvn.mean),), math.log(floor)))

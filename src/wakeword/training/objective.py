@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from wakeword.features.frontend import FrontendConfig
+from wakeword.features.frontend import FRAME_MS, FrontendConfig
 from wakeword.models.network import Network
 from wakeword.training.config import BatchConfig, LossConfig, OptimizerConfig
 from wakeword.training.devices import autocast
@@ -14,8 +14,6 @@ from wakeword.training.losses import max_pooling_bce
 from wakeword.training.prefetch import Prefetch
 from wakeword.training.sampler import WindowSampler
 from wakeword.training.spec_augment import spec_augment
-
-_SCORE_MS = 20
 
 
 class Objective:
@@ -52,7 +50,7 @@ class Objective:
         features = spec_augment(features, network.mean, network.silence, self.range_hz, self.batches.spec_augment, rng)
         with autocast(self.dtype, self.device):
             logits = network(features)
-        stretch = max(1, self.config.negative_ms // _SCORE_MS)
+        stretch = max(1, self.config.negative_ms // (self.sampler.stride * FRAME_MS))
         return max_pooling_bce(logits, positive, negative, stretch, self.config.negative_weight)
 
 

@@ -66,6 +66,7 @@ class WindowSampler:
         self.phrases = phrases
         self.config = batches
         self.seed = seed
+        self.stride = stride
         self.window = round(batches.window_s * 1000 / FRAME_MS)
         self.scores = (self.window - receptive_field) // stride + 1
         self._early, self._late = loss.early_ms / 1000, loss.late_ms / 1000
@@ -78,6 +79,11 @@ class WindowSampler:
             raise UserError(
                 f"train.batches.window_s is {batches.window_s}, but the network sees {receptive_field * FRAME_MS} ms "
                 f"and the phrase's end must fit beside that; set it to at least {needed * FRAME_MS / 1000:.2f}"
+            )
+        if loss.early_ms + loss.late_ms < stride * FRAME_MS:
+            raise UserError(
+                f"train.loss.early_ms and late_ms are {loss.early_ms + loss.late_ms} together, but the network scores "
+                f"every {stride * FRAME_MS} ms; raise them to at least that, or no score may fall among them"
             )
         self._long_enough = [stream for stream in streams.streams if stream.frames >= self.window]
         keywords = self._ends(lambda segment: segment.phrase is not None)
@@ -149,7 +155,8 @@ class WindowSampler:
             phrase = segment.phrase
             negative[(times >= segment.start_s) & (times <= segment.end_s + self._tolerance), phrase] = False
             start, end = segment.end_s - self._early, segment.end_s + self._late
-            whole = times[0] <= start and end <= times[-1] + FRAME_MS / 1000
+            # The last score may lie before the window's end by less than a stride.
+            whole = times[0] <= start and end <= times[-1] + (self.stride - 1) * FRAME_MS / 1000
             if whole and not positive[:, phrase].any():
                 positive[(times >= start) & (times <= end), phrase] = True
         return positive, negative
