@@ -163,3 +163,19 @@ def test_shares_that_leave_nothing_for_other_sound_are_refused() -> None:
         BatchConfig(positive_share=0.5, hard_negative_share=0.5)
     with pytest.raises(ValueError, match=r"real_share is 1\.5"):
         BatchConfig(real_share=1.5)
+
+
+def test_what_is_fed_back_gets_its_share_until_something_else_is() -> None:
+    clips = [("k", True, "positive", 0)] + 300 * [("n", True, "negative", None)]
+    batches = BatchConfig(size=40, window_s=1.6, positive_share=0.25)
+    sampler = WindowSampler(one_clip_each(*clips), 1, batches, LOSS, 60, 2, seed=1)
+    before = sampler.batch(3)
+    sampler.feed_back([("s7", 2.0), ("s9", 5.0), ("s9", 0.0), ("gone", 1.0)], 0.5)  # at 0 s nothing can be scored
+    found = [int(window[0, 0]) for step in range(20) for window in sampler.batch(step).features]
+    assert found.count(7) / len(found) == pytest.approx(0.25, abs=0.05)
+    assert found.count(9) / len(found) == pytest.approx(0.25, abs=0.05)
+    assert found.count(0) / len(found) == pytest.approx(0.25, abs=0.05)
+    sampler.feed_back([("s4", 2.0)], 0.5)
+    assert [int(window[0, 0]) for window in sampler.batch(0).features].count(4) >= 20
+    sampler.feed_back([], 0.5)
+    assert np.array_equal(sampler.batch(3).features, before.features)

@@ -1,6 +1,6 @@
 """Cutting training windows out of streams: which frames must fire, which must not, which do not count."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,7 @@ _MOST_OFTEN = 10.0  # a recording of the phrase is drawn for each time that a sy
 
 @dataclass(frozen=True)
 class Place:
-    """A moment that a window is laid around: when a clip ends."""
+    """A moment that a window is laid around: when a clip ends, or a false alarm."""
 
     stream: Stream
     time_s: float
@@ -37,7 +37,7 @@ class Batch:
 
 
 class WindowSampler:
-    """Draws batches of windows; a batch depends on the seed and the step alone.
+    """Draws batches of windows; a batch depends on the seed, the step and what was fed back last, and nothing else.
 
     Args:
         streams: the training streams.
@@ -93,6 +93,8 @@ class WindowSampler:
                 "streams.keyword_share, or lower train.batches.window_s"
             )
         self._keywords = _pools(keywords, batches.real_share)
+        self._mined: list[Place] = []
+        self._mined_share = 0.0
         self._hard = [place for place, _ in self._ends(lambda segment: segment.label == "hard_negative")]
 
     def batch(self, step: int) -> Batch:
@@ -103,6 +105,9 @@ class WindowSampler:
         if self._hard:
             hard = round(size * self.config.hard_negative_share)
             windows += [self._window_around(self._hard, rng) for _ in range(hard)]
+        if self._mined:
+            mined = round(size * self._mined_share)
+            windows += [self._window_around(self._mined, rng) for _ in range(mined)]
         windows += [self._any_window(rng) for _ in range(size - len(windows))]
         masks = [self._masks(stream, first) for stream, first in windows]
         features = [self.streams.window(stream, first, self.window) for stream, first in windows]
@@ -111,6 +116,13 @@ class WindowSampler:
             np.stack([positive for positive, _ in masks]),
             np.stack([negative for _, negative in masks]),
         )
+
+    def feed_back(self, moments: Iterable[tuple[str, float]], share: float) -> None:
+        """Lay a share of the windows of all further batches around moments, each a stream's name and a time in it."""
+        named = {stream.name: stream for stream in self._long_enough}
+        places = [Place(named[name], time_s) for name, time_s in moments if name in named]
+        self._mined = [place for place in places if self._room_for(place.stream, place.time_s) is not None]
+        self._mined_share = share
 
     def _ends(self, wanted: Callable[[Segment], bool]) -> list[tuple[Place, Segment]]:
         """Return where the wanted clips end, as far as a window can be laid around that."""
