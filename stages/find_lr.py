@@ -37,7 +37,7 @@ def run() -> None:
     train, seed = params.train, params.seed
     device = devices.choose(params.runtime.device)
     devices.make_repeatable(train.threads, seed)
-    streams = StreamSet.open(FEATURES, "train", params.features.fingerprint)
+    streams = StreamSet.open(FEATURES, "train", params.features.fingerprint, params.runtime.cache_mb)
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
     sampler = WindowSampler(

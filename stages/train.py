@@ -1,4 +1,7 @@
-"""Train the network and keep the averaged weights that did best on the dev streams: `models/best_model.pt`."""
+"""Train the network and keep the averaged weights that did best on the dev streams: `models/best_model.pt`.
+
+What was mined on the way, `data/mined.json`.
+"""
 
 import csv
 import sys
@@ -9,6 +12,7 @@ from wakeword.base.errors import UserError
 from wakeword.base.files import fingerprint, hash_files, read_json, replacing_folder, write_json
 from wakeword.base.params import Language, Phrases, Section, Seed, load
 from wakeword.base.stage import main
+from wakeword.detection.policy import Policy
 from wakeword.evaluation.config import EvaluateConfig
 from wakeword.evaluation.judging import judge_streams
 from wakeword.features import cmvn
@@ -18,14 +22,16 @@ from wakeword.models.checkpoint import TrainedModel, save
 from wakeword.models.config import DsTcnConfig, ModelConfig
 from wakeword.models.network import Network, parameter_count, score_stream
 from wakeword.runtime_config import RuntimeConfig
-from wakeword.training import devices, loop
+from wakeword.training import devices, loop, mining
 from wakeword.training.config import TrainConfig
+from wakeword.training.mining import Mined, write_mined
 from wakeword.training.objective import Objective
 from wakeword.training.plots import draw_training
 from wakeword.training.sampler import WindowSampler
 
 FEATURES, CMVN, FOUND_LR = Path("data/npy"), Path("data/cmvn.json"), Path("data/reports/find-lr/metrics.json")
 MODEL, REPORT, CHECKPOINTS = Path("models/best_model.pt"), Path("data/reports/train"), Path(".cache/checkpoints")
+MINED = Path("data/mined.json")
 
 
 class Params(Section):
@@ -45,7 +51,8 @@ def run() -> None:
     device = devices.choose(params.runtime.device)
     devices.make_repeatable(config.threads, seed)
 
-    train, dev = (StreamSet.open(FEATURES, split, params.features.fingerprint) for split in ("train", "dev"))
+    train = StreamSet.open(FEATURES, "train", params.features.fingerprint, params.runtime.cache_mb)
+    dev = StreamSet.open(FEATURES, "dev", params.features.fingerprint)
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
     sampler = WindowSampler(
@@ -67,8 +74,20 @@ def run() -> None:
         scores = [score_stream(candidate, dev.features(stream)).numpy() for stream in dev.streams]
         return judge_streams(dev.streams, scores, candidate.frame_shift_ms, params.evaluate)
 
+    def mine(candidate: Network) -> list[Mined]:
+        shown = log.progress(train.streams, len(train.streams), "training streams searched for false alarms")
+        policy = mining_policy(config.mining.threshold, params.evaluate)
+        return mining.mine(
+            shown,
+            lambda stream: score_stream(candidate, train.features(stream)).numpy(),
+            policy,
+            candidate.frame_shift_ms,
+            params.evaluate.tolerance_ms,
+            config.mining.most,
+        )
+
     checkpoints = CHECKPOINTS / fingerprint([fingerprints, source_fingerprint(), device.type])
-    trained = loop.train(network, objective, judge, config, lr, seed, checkpoints)
+    trained = loop.train(network, objective, judge, config, lr, seed, checkpoints, mine)
 
     model = TrainedModel(trained.network, params.features, params.phrases, params.language, fingerprints)
     with replacing_folder(REPORT) as folder:
@@ -80,9 +99,23 @@ def run() -> None:
             rows.writeheader()
             rows.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in trained.history)
         draw_training(folder / "epochs.png", trained.history, trained.best_epoch)
+    write_mined(MINED, trained.mined)
     save(MODEL, model, params.model)
     loop.forget(checkpoints)
     log.info("kept", epoch=trained.best_epoch, mean_recall=round(best["mean_recall"], 4), file=MODEL)
+
+
+def mining_policy(threshold: float, config: EvaluateConfig) -> Policy:
+    """Return the detector policy that training judges by, with a threshold."""
+    votes = config.votes[0]
+    return Policy(
+        threshold,
+        threshold * config.release_ratio,
+        config.smoothing_frames[0],
+        votes.needed,
+        votes.of,
+        config.refractory_ms,
+    )
 
 
 def suggested_lr() -> float:

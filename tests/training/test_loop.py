@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.conftest import BATCHES, FRONTEND, LOSS
 from wakeword.base.errors import UserError
 from wakeword.features.store import StreamSet
 from wakeword.models.network import Network, score_stream
 from wakeword.training import loop
-from wakeword.training.config import TrainConfig
+from wakeword.training.config import MiningConfig, TrainConfig
+from wakeword.training.mining import Mined
 from wakeword.training.objective import Objective, optimizer
+from wakeword.training.sampler import WindowSampler
 
 
 class Cut(Exception):
@@ -97,6 +100,62 @@ def test_a_training_that_was_cut_off_ends_the_same_to_the_bit(
     assert whole.history == resumed.history
     loop.forget(tmp_path / "cut")
     assert not (tmp_path / "cut").exists()
+
+
+def mining(config: TrainConfig) -> TrainConfig:
+    return config.model_copy(update={"epochs": 5, "steps_per_epoch": 6, "mining": MiningConfig(every=2, share=0.4)})
+
+
+def falls_for(streams: StreamSet) -> loop.Miner:
+    """Find other false alarms each time, which depend on the weights alone."""
+
+    def mine(candidate: Network) -> list[Mined]:
+        number = int(candidate.state_dict()["body.head.weight"].abs().sum().item() * 1e6) % 10
+        return [Mined(streams.streams[number].name, 5.0, 0.5, 0, None, None)]
+
+    return mine
+
+
+def test_what_is_mined_is_fed_back_and_reported(
+    streams: StreamSet, network: Network, objective: Objective, config: TrainConfig, tmp_path: Path
+) -> None:
+    start = copy.deepcopy(network)
+    judge = loss_judge(objective)
+    args = mining(config), 0.01, 1
+    without = loop.train(copy.deepcopy(start), objective, judge, *args, tmp_path / "a")
+    trained = loop.train(network, objective, judge, *args, tmp_path / "b", falls_for(streams))
+    assert without.mined == {} and list(trained.mined) == [2, 4]
+    # The first two epochs see the same batches, the third does not.
+    same = [one["loss"] == two["loss"] for one, two in zip(without.history, trained.history, strict=True)]
+    assert same == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("cut_after", [2, 3])
+def test_a_training_that_was_cut_off_goes_on_with_what_was_mined(
+    streams: StreamSet, network: Network, config: TrainConfig, tmp_path: Path, cut_after: int
+) -> None:
+    def fresh() -> Objective:
+        sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
+        return Objective(sampler, FRONTEND, BATCHES, LOSS, torch.device("cpu"), None)
+
+    start, mine, judge = copy.deepcopy(network), falls_for(streams), loss_judge(fresh())
+    args = mining(config), 0.01, 1
+    whole = loop.train(network, fresh(), judge, *args, tmp_path / "whole", mine)
+    judged = 0
+
+    def cut(candidate: Network) -> dict[str, float]:
+        nonlocal judged
+        judged += 1
+        if judged > cut_after:
+            raise Cut
+        return judge(candidate)
+
+    with pytest.raises(Cut):
+        loop.train(copy.deepcopy(start), fresh(), cut, *args, tmp_path / "cut", mine)
+    resumed = loop.train(copy.deepcopy(start), fresh(), judge, *args, tmp_path / "cut", mine)
+    one, two = whole.network.state_dict(), resumed.network.state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert whole.history == resumed.history and whole.mined == resumed.mined
 
 
 def test_a_loss_that_is_no_number_is_an_error(

@@ -5,10 +5,10 @@ import pytest
 
 from tests.training.conftest import BATCHES, LOSS
 from wakeword.base.errors import UserError
-from wakeword.features.store import StreamSet
+from wakeword.features.store import Segment, Stream, StreamSet
 from wakeword.models.network import Network
 from wakeword.training.config import BatchConfig, LossConfig
-from wakeword.training.sampler import WindowSampler
+from wakeword.training.sampler import WindowSampler, real_share
 
 
 def make(streams: StreamSet, network: Network, batches: BatchConfig = BATCHES, seed: int = 1) -> WindowSampler:
@@ -85,3 +85,97 @@ def test_a_target_shorter_than_a_score_is_refused(streams: StreamSet, network: N
 def test_streams_without_a_phrase_are_refused(streams: StreamSet, network: Network) -> None:
     with pytest.raises(UserError, match=r"streams\.keyword_share"):
         make(streams, network, BatchConfig(size=8, window_s=25.0))
+
+
+SECONDS = 8  # of each stream below
+
+
+def one_clip_each(*clips: tuple[str, bool, str, int | None]) -> StreamSet:
+    """Return streams of one clip each, (name, synthetic, label, phrase), whose features tell which stream it is."""
+    streams = []
+    for index, (name, synthetic, label, phrase) in enumerate(clips):
+        segment = Segment(3.0, 4.0, label, label, "g", name, phrase, synthetic)
+        streams.append(Stream(f"s{index}", "train", index * SECONDS * 100, SECONDS * 100, [segment]))
+    features = np.repeat(np.arange(len(clips), dtype=np.float16), SECONDS * 100)[:, None]
+    return StreamSet(streams, "f", features, np.zeros(0, np.int16))
+
+
+def drawn(streams: StreamSet, phrases: int = 1, steps: int = 60, **shares: object) -> list[Segment]:
+    """Return the clips of the windows in which a phrase ends, and only those."""
+    batches = BatchConfig(size=50, window_s=1.6, positive_share=0.9, **shares)
+    sampler = WindowSampler(streams, phrases, batches, LOSS, 60, 2, seed=1)
+    return [
+        streams.streams[int(window[0, 0])].segments[0]
+        for batch in map(sampler.batch, range(steps))
+        for window, positive in zip(batch.features, batch.positive, strict=True)
+        if positive.any()
+    ]
+
+
+def share_of_recordings(clips: list[Segment]) -> float:
+    return sum(not clip.synthetic for clip in clips) / len(clips)
+
+
+@pytest.mark.parametrize(
+    ("real", "share"), [(0, 0.0), (10, 100 / 1000), (50, 500 / 1400), (90, 0.5), (200, 0.5), (1000, 1000 / 1900)]
+)
+def test_recordings_get_half_unless_few_would_be_learned_by_heart(real: int, share: float) -> None:
+    assert real_share(real, 900) == pytest.approx(share)
+
+
+def test_the_share_of_recordings_goes_by_how_many_there_are_not_by_how_often_they_lie_in_streams() -> None:
+    # Streams give both kinds equal time: here 2 recordings 60 times, and 120 utterances once each.
+    real = [(f"r{index % 2}", False, "positive", 0) for index in range(120)]
+    synthetic = [(f"t{index}", True, "positive", 0) for index in range(120)]
+    streams = one_clip_each(*real, *synthetic)
+    assert share_of_recordings(drawn(streams)) == pytest.approx(20 / 140, abs=0.03)
+    assert share_of_recordings(drawn(streams, real_share=0.7)) == pytest.approx(0.7, abs=0.03)
+    assert share_of_recordings(drawn(streams, real_share=1.0)) > 0.95  # a window that falls anywhere may hold one
+
+
+def test_a_phrase_keeps_its_share_whoever_says_it() -> None:
+    first = [(f"r{index}", False, "positive", 0) for index in range(20)]
+    first += [(f"t{index}", True, "positive", 0) for index in range(40)]
+    second = [(f"u{index}", True, "positive", 1) for index in range(60)]
+    clips = drawn(one_clip_each(*first, *second), phrases=2)
+    assert sum(clip.phrase == 0 for clip in clips) / len(clips) == pytest.approx(0.5, abs=0.03)
+    assert share_of_recordings([clip for clip in clips if clip.phrase == 0]) == pytest.approx(0.5, abs=0.03)
+
+
+def test_shares_of_phrases_and_hard_negatives_are_kept_in_each_batch() -> None:
+    clips = [("k", True, "positive", 0), ("h", True, "hard_negative", None)] + 200 * [("n", True, "negative", None)]
+    batches = BatchConfig(size=40, window_s=1.6, positive_share=0.25, hard_negative_share=0.5)
+    sampler = WindowSampler(one_clip_each(*clips), 1, batches, LOSS, 60, 2, seed=1)
+    for step in range(10):
+        found = sampler.batch(step).features[:, 0, 0]
+        assert 10 <= (found == 0).sum() <= 12 and 20 <= (found == 1).sum() <= 22
+
+
+def test_a_share_for_hard_negatives_falls_to_other_sound_where_there_are_none() -> None:
+    clips = [("k", True, "positive", 0)] + 50 * [("n", True, "negative", None)]
+    batches = BatchConfig(size=40, window_s=1.6, positive_share=0.25, hard_negative_share=0.5)
+    sampler = WindowSampler(one_clip_each(*clips), 1, batches, LOSS, 60, 2, seed=1)
+    assert (sampler.batch(0).features[:, 0, 0] > 0).sum() > 20
+
+
+def test_shares_that_leave_nothing_for_other_sound_are_refused() -> None:
+    with pytest.raises(ValueError, match="leave no window for other sound"):
+        BatchConfig(positive_share=0.5, hard_negative_share=0.5)
+    with pytest.raises(ValueError, match=r"real_share is 1\.5"):
+        BatchConfig(real_share=1.5)
+
+
+def test_what_is_fed_back_gets_its_share_until_something_else_is() -> None:
+    clips = [("k", True, "positive", 0)] + 300 * [("n", True, "negative", None)]
+    batches = BatchConfig(size=40, window_s=1.6, positive_share=0.25)
+    sampler = WindowSampler(one_clip_each(*clips), 1, batches, LOSS, 60, 2, seed=1)
+    before = sampler.batch(3)
+    sampler.feed_back([("s7", 2.0), ("s9", 5.0), ("s9", 0.0), ("gone", 1.0)], 0.5)  # at 0 s nothing can be scored
+    found = [int(window[0, 0]) for step in range(20) for window in sampler.batch(step).features]
+    assert found.count(7) / len(found) == pytest.approx(0.25, abs=0.05)
+    assert found.count(9) / len(found) == pytest.approx(0.25, abs=0.05)
+    assert found.count(0) / len(found) == pytest.approx(0.25, abs=0.05)
+    sampler.feed_back([("s4", 2.0)], 0.5)
+    assert [int(window[0, 0]) for window in sampler.batch(0).features].count(4) >= 20
+    sampler.feed_back([], 0.5)
+    assert np.array_equal(sampler.batch(3).features, before.features)

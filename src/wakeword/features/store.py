@@ -13,6 +13,7 @@ import numpy as np
 from wakeword.base.errors import UserError
 from wakeword.base.files import read_json, write_json
 from wakeword.base.npy import ArrayWriter
+from wakeword.features.cache import RowCache
 from wakeword.features.frontend import HOP, SAMPLE_RATE
 
 
@@ -64,20 +65,23 @@ class StreamSet:
         frontend: fingerprint of the front-end that made the features.
         all_features: `(frames, mels)` float16, memory-mapped; every stream end to end.
         all_audio: `(samples,)` int16, memory-mapped: the streams from the first on, as far as audio was kept.
+        cache: what `window` reads through; None to read the memory map.
     """
 
     streams: list[Stream]
     frontend: str
     all_features: np.ndarray
     all_audio: np.ndarray
+    cache: RowCache | None = None
 
     @classmethod
-    def open(cls, folder: Path, split: str, frontend: str | None = None) -> "StreamSet":
+    def open(cls, folder: Path, split: str, frontend: str | None = None, cache_mb: int | None = None) -> "StreamSet":
         """Open what featurize wrote.
 
         Args:
             folder, split: as given to `write`.
             frontend: fingerprint of the front-end that the features must be of; None to take any.
+            cache_mb: most MiB of features that `window` keeps in memory; None to leave that to the system.
 
         Raises:
             UserError: a file is missing or broken, or the features are of another front-end; the message names it.
@@ -97,11 +101,17 @@ class StreamSet:
                 arrays.append(np.load(path, mmap_mode="r"))
             except (OSError, ValueError) as failure:
                 raise UserError(f"cannot read {path}: {failure}; run `dvc repro featurize`") from failure
-        return cls(streams, made_by, arrays[0], arrays[1])
+        cache = RowCache(arrays[0], cache_mb) if cache_mb is not None else None
+        return cls(streams, made_by, arrays[0], arrays[1], cache)
 
     def features(self, stream: Stream) -> np.ndarray:
         """Return a stream's `(frames, mels)` float16 log-mel features."""
         return self.all_features[stream.first_frame : stream.first_frame + stream.frames]
+
+    def window(self, stream: Stream, first: int, frames: int) -> np.ndarray:
+        """Return `(frames, mels)` float16 features of a stream from frame `first` on; they must not be written to."""
+        row = stream.first_frame + first
+        return self.all_features[row : row + frames] if self.cache is None else self.cache.rows(row, frames)
 
     def audio(self, stream: Stream) -> np.ndarray:
         """Return a stream's `(samples,)` int16 PCM.

@@ -33,14 +33,28 @@ class BatchConfig(Section):
     Attributes:
         size: windows a batch.
         window_s: length of a window; the loss sees its end, beyond the receptive field.
-        positive_share: share of windows chosen for a wake phrase that ends in them; the rest fall anywhere.
+        positive_share: share of windows chosen for a wake phrase that ends in them.
+        real_share: of those, the share in which a recording says it, where synthetic speech says it too; "auto" is
+            half, or less where each recording would be drawn more than ten times as often as a synthetic utterance.
+        hard_negative_share: share of windows chosen for a clip labelled hard_negative that ends in them. What no share
+            claims falls anywhere in the streams.
         spec_augment: changes made to the features.
     """
 
     size: int = Field(64, ge=2, le=8192)
     window_s: float = Field(3.2, ge=0.5, le=30.0)
     positive_share: float = Field(0.4, gt=0.0, lt=1.0)
+    real_share: float | Literal["auto"] = "auto"
+    hard_negative_share: float = Field(0.0, ge=0.0, lt=1.0)
     spec_augment: SpecAugmentConfig = SpecAugmentConfig()
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> "BatchConfig":
+        if self.real_share != "auto" and not 0.0 <= self.real_share <= 1.0:
+            raise ValueError(f"real_share is {self.real_share}; it must be 'auto' or lie from 0 to 1")
+        if self.positive_share + self.hard_negative_share >= 1.0:
+            raise ValueError("positive_share and hard_negative_share leave no window for other sound; lower one")
+        return self
 
 
 class LossConfig(Section):
@@ -78,6 +92,27 @@ class OptimizerConfig(Section):
     clip_norm: float = Field(5.0, gt=0.0, le=1e6)
 
 
+class MiningConfig(Section):
+    """Hard-negative mining (see `wakeword.training.mining`).
+
+    Attributes:
+        every: epochs from one round to the next; 0 never mines. A round runs the averaged detector over the training
+            streams, and what it fires at by mistake gets a share of the windows until the next round.
+        share: of the windows, once something was found; taken from those that fall anywhere.
+        threshold: smoothed score at which the detector fires.
+        most: false alarms kept in a round, those of the highest scores.
+    """
+
+    every: int = Field(0, ge=0, le=10_000)
+    share: float = Field(0.15, gt=0.0, lt=1.0)
+    threshold: float = Field(0.3, gt=0.0, lt=1.0)
+    most: int = Field(5000, ge=1, le=1_000_000)
+
+    def due(self, epoch: int, epochs: int) -> bool:
+        """Say whether a round follows the epoch, counted from 1; none follows the last."""
+        return self.every > 0 and epoch % self.every == 0 and epoch < epochs
+
+
 class TrainConfig(Section):
     """How the network is trained.
 
@@ -89,6 +124,7 @@ class TrainConfig(Section):
         amp: mixed precision; "auto" uses bfloat16 or float16 where a GPU has them and none on a CPU.
         threads: CPU threads of one operation; part of the parameters because sums over other numbers of
             threads differ in their last digits.
+        batches, mining, loss, optimizer: see there.
     """
 
     lr: float | Literal["auto"] = "auto"
@@ -99,6 +135,7 @@ class TrainConfig(Section):
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     threads: int = Field(2, ge=1, le=256)
     batches: BatchConfig = BatchConfig()
+    mining: MiningConfig = MiningConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
 
@@ -106,6 +143,17 @@ class TrainConfig(Section):
     def _rate_is_positive(self) -> "TrainConfig":
         if self.lr != "auto" and not 0.0 < self.lr <= 1.0:
             raise ValueError(f"lr is {self.lr}; it must be 'auto' or lie above 0 and not above 1")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> "TrainConfig":
+        if (
+            self.mining.every
+            and self.batches.positive_share + self.batches.hard_negative_share + self.mining.share >= 1
+        ):
+            raise ValueError(
+                "mining.share, batches.positive_share and hard_negative_share leave no window for other sound"
+            )
         return self
 
 

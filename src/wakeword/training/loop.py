@@ -4,8 +4,9 @@ import io
 import math
 import pickle
 import shutil
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from wakeword.base.files import write_bytes
 from wakeword.models.network import Network
 from wakeword.training.config import TrainConfig
 from wakeword.training.ema import Ema
+from wakeword.training.mining import Mined, moments
 from wakeword.training.objective import Objective, optimizer
 
 Judge = Callable[[Network], dict[str, float]]
+Miner = Callable[[Network], list[Mined]]
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class Training:
         network: holds the averaged weights and buffers of the best epoch, in evaluation mode, on the CPU.
         best_epoch: its number, from 1.
         history: for each epoch its number, loss, learning rate, mean gradient norm and the judge's figures.
+        mined: the false alarms that were found after an epoch, for each round of mining.
     """
 
     network: Network
     best_epoch: int
     history: list[dict[str, float]]
+    mined: dict[int, list[Mined]]
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_share: float) -> float:
@@ -60,6 +65,7 @@ def train(
     lr: float,
     seed: int,
     checkpoints: Path,
+    mine: Miner | None = None,
 ) -> Training:
     """Train a network, going on from the last checkpoint if an earlier run was interrupted.
 
@@ -73,6 +79,7 @@ def train(
         seed: of what the network itself draws (dropout).
         checkpoints: folder that belongs to exactly this run (its name fingerprints data, parameters and code);
             removed when training is done.
+        mine: finds the false alarms of a network on the training streams; they are fed back until the next round.
 
     Raises:
         UserError: the loss is no longer a number.
@@ -84,6 +91,7 @@ def train(
     ema = Ema(network, config.ema_decay)
     history: list[dict[str, float]] = []
     best: dict[str, Any] = {"epoch": 0, "state": None}
+    mined: dict[int, list[Mined]] = {}
 
     latest = checkpoints / "latest.pt"
     if saved := _load(latest, objective.device):
@@ -93,12 +101,15 @@ def train(
         update.load_state_dict(saved["optimizer"])
         scaler.load_state_dict(saved["scaler"])
         history, best = saved["history"], saved["best"]
+        mined = {epoch: [Mined(**alarm) for alarm in found] for epoch, found in saved["mined"].items()}
+        if mined:
+            objective.feed_back(moments(mined[max(mined)]), config.mining.share)
         log.info("going on from an interrupted training", epoch=len(history), of=config.epochs)
 
     for epoch in range(len(history), config.epochs):
         torch.manual_seed(seed * 1_000_003 + epoch)
         network.train()
-        first = epoch * config.steps_per_epoch
+        first, started = epoch * config.steps_per_epoch, time.monotonic()
         loss_sum = norm_sum = torch.zeros((), device=objective.device)
         what = f"steps of epoch {epoch + 1}/{config.epochs}"
         for step in log.progress(range(first, first + config.steps_per_epoch), config.steps_per_epoch, what):
@@ -119,6 +130,7 @@ def train(
             raise UserError(
                 f"the training loss became {mean_loss} in epoch {epoch + 1}; lower train.lr (it was {lr:g})"
             )
+        log.info("input", **{k: round(v, 3) for k, v in objective.input_figures(time.monotonic() - started).items()})
         figures = judge(ema.network)
         row = {
             "epoch": epoch + 1,
@@ -130,6 +142,10 @@ def train(
         log.info(f"epoch {epoch + 1}/{config.epochs}", **{name: round(value, 4) for name, value in history[-1].items()})
         if best["state"] is None or _rank(history[-1]) >= _rank(history[best["epoch"] - 1]):
             best = {"epoch": epoch + 1, "state": {k: v.detach().clone() for k, v in ema.network.state_dict().items()}}
+        if mine is not None and config.mining.due(epoch + 1, config.epochs):
+            mined[epoch + 1] = mine(ema.network)
+            objective.feed_back(moments(mined[epoch + 1]), config.mining.share)
+            log.info("mined the training streams", false_alarms=len(mined[epoch + 1]))
         _save(
             latest,
             {
@@ -140,12 +156,13 @@ def train(
                 "scaler": scaler.state_dict(),
                 "history": history,
                 "best": best,
+                "mined": {epoch: [asdict(alarm) for alarm in found] for epoch, found in mined.items()},
             },
         )
 
     chosen = ema.network
     chosen.load_state_dict(best["state"])
-    return Training(chosen.cpu().eval(), best["epoch"], history)
+    return Training(chosen.cpu().eval(), best["epoch"], history, mined)
 
 
 def forget(checkpoints: Path) -> None:

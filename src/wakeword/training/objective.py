@@ -1,6 +1,6 @@
 """One training step's forward and backward pass, shared by training and the learning-rate range test."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from wakeword.models.network import Network
 from wakeword.training.config import BatchConfig, LossConfig, OptimizerConfig
 from wakeword.training.devices import autocast
 from wakeword.training.losses import max_pooling_bce
+from wakeword.training.prefetch import Prefetch
 from wakeword.training.sampler import WindowSampler
 from wakeword.training.spec_augment import spec_augment
 
@@ -36,11 +37,12 @@ class Objective:
         dtype: torch.dtype | None,
     ) -> None:
         self.sampler, self.batches, self.config, self.device, self.dtype = sampler, batches, loss, device, dtype
+        self.windows = Prefetch(sampler.batch)
         self.range_hz = frontend.f_min_hz, frontend.f_max_hz
 
     def __call__(self, network: Network, step: int) -> torch.Tensor:
         """Return the loss, a scalar with gradients, of the batch of `step`."""
-        batch = self.sampler.batch(step)
+        batch = self.windows(step)
         features, positive, negative = (
             torch.from_numpy(array).to(self.device) for array in (batch.features, batch.positive, batch.negative)
         )
@@ -50,6 +52,24 @@ class Objective:
             logits = network(features)
         stretch = max(1, self.config.negative_ms // (self.sampler.stride * FRAME_MS))
         return max_pooling_bce(logits, positive, negative, stretch, self.config.negative_weight)
+
+    def feed_back(self, moments: Iterable[tuple[str, float]], share: float) -> None:
+        """Lay a share of the windows of all further steps around moments; see `WindowSampler.feed_back`."""
+        self.windows.forget()  # what was made ahead was made without them
+        self.sampler.feed_back(moments, share)
+
+    def input_figures(self, seconds: float) -> dict[str, float]:
+        """Return how input kept up in the `seconds` since the last call: they change no result and are for the log.
+
+        The share of the time that steps waited for windows, and the share of blocks of features found in the cache.
+        """
+        cache = self.sampler.streams.cache
+        figures = {"waited_for_windows": self.windows.waited_s / seconds}
+        self.windows.waited_s = 0.0
+        if cache is not None:
+            figures["found_in_cache"] = cache.hits / max(1, cache.hits + cache.misses)
+            cache.hits = cache.misses = 0
+        return figures
 
 
 def optimizer(network: nn.Module, config: OptimizerConfig, lr: float) -> torch.optim.AdamW:

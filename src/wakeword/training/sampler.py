@@ -1,13 +1,25 @@
 """Cutting training windows out of streams: which frames must fire, which must not, which do not count."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from wakeword.base.errors import UserError
 from wakeword.features.frontend import FRAME_MS
-from wakeword.features.store import Stream, StreamSet
+from wakeword.features.store import Segment, Stream, StreamSet
 from wakeword.training.config import BatchConfig, LossConfig
+
+_MOST_OFTEN = 10.0  # a recording of the phrase is drawn for each time that a synthetic utterance is
+
+
+@dataclass(frozen=True)
+class Place:
+    """A moment that a window is laid around: when a clip ends, or a false alarm."""
+
+    stream: Stream
+    time_s: float
 
 
 @dataclass(frozen=True)
@@ -25,7 +37,7 @@ class Batch:
 
 
 class WindowSampler:
-    """Draws batches of windows; a batch depends on the seed and the step alone.
+    """Draws batches of windows; a batch depends on the seed, the step and what was fed back last, and nothing else.
 
     Args:
         streams: the training streams.
@@ -74,45 +86,71 @@ class WindowSampler:
                 f"every {stride * FRAME_MS} ms; raise them to at least that, or no score may fall among them"
             )
         self._long_enough = [stream for stream in streams.streams if stream.frames >= self.window]
-        self._keywords = [
-            (stream, segment.end_s)
-            for stream in self._long_enough
-            for segment in stream.segments
-            if segment.phrase is not None and self._room_for(stream, segment.end_s) is not None
-        ]
-        if not self._keywords:
+        keywords = self._ends(lambda segment: segment.phrase is not None)
+        if not keywords:
             raise UserError(
                 "no training stream holds a wake phrase that fits a window; raise streams.train_hours or "
                 "streams.keyword_share, or lower train.batches.window_s"
             )
+        self._keywords = _pools(keywords, batches.real_share)
+        self._mined: list[Place] = []
+        self._mined_share = 0.0
+        self._hard = [place for place, _ in self._ends(lambda segment: segment.label == "hard_negative")]
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a training step."""
         rng = np.random.default_rng([self.seed, 7, step])
         size = self.config.size
-        chosen = round(size * self.config.positive_share)
-        windows = [self._keyword_window(rng) for _ in range(chosen)]
-        windows += [self._any_window(rng) for _ in range(size - chosen)]
+        windows = [self._keyword_window(rng) for _ in range(round(size * self.config.positive_share))]
+        if self._hard:
+            hard = round(size * self.config.hard_negative_share)
+            windows += [self._window_around(self._hard, rng) for _ in range(hard)]
+        if self._mined:
+            mined = round(size * self._mined_share)
+            windows += [self._window_around(self._mined, rng) for _ in range(mined)]
+        windows += [self._any_window(rng) for _ in range(size - len(windows))]
         masks = [self._masks(stream, first) for stream, first in windows]
-        features = [self.streams.features(stream)[first : first + self.window] for stream, first in windows]
+        features = [self.streams.window(stream, first, self.window) for stream, first in windows]
         return Batch(
             np.stack(features).astype(np.float32),
             np.stack([positive for positive, _ in masks]),
             np.stack([negative for _, negative in masks]),
         )
 
+    def feed_back(self, moments: Iterable[tuple[str, float]], share: float) -> None:
+        """Lay a share of the windows of all further batches around moments, each a stream's name and a time in it."""
+        named = {stream.name: stream for stream in self._long_enough}
+        places = [Place(named[name], time_s) for name, time_s in moments if name in named]
+        self._mined = [place for place in places if self._room_for(place.stream, place.time_s) is not None]
+        self._mined_share = share
+
+    def _ends(self, wanted: Callable[[Segment], bool]) -> list[tuple[Place, Segment]]:
+        """Return where the wanted clips end, as far as a window can be laid around that."""
+        return [
+            (Place(stream, segment.end_s), segment)
+            for stream in self._long_enough
+            for segment in stream.segments
+            if wanted(segment) and self._room_for(stream, segment.end_s) is not None
+        ]
+
     def _keyword_window(self, rng: np.random.Generator) -> tuple[Stream, int]:
-        stream, end_s = self._keywords[int(rng.integers(len(self._keywords)))]
-        room = self._room_for(stream, end_s)
-        assert room is not None  # `_keywords` holds only those that have room
-        return stream, int(rng.integers(room[0], room[1] + 1))
+        if len(self._keywords) == 1:
+            return self._window_around(self._keywords[0].places, rng)
+        pool = int(rng.choice(len(self._keywords), p=[pool.share for pool in self._keywords]))
+        return self._window_around(self._keywords[pool].places, rng)
+
+    def _window_around(self, places: Sequence[Place], rng: np.random.Generator) -> tuple[Stream, int]:
+        place = places[int(rng.integers(len(places)))]
+        room = self._room_for(place.stream, place.time_s)
+        assert room is not None  # only places that have room are kept
+        return place.stream, int(rng.integers(room[0], room[1] + 1))
 
     def _any_window(self, rng: np.random.Generator) -> tuple[Stream, int]:
         stream = self._long_enough[int(rng.integers(len(self._long_enough)))]
         return stream, int(rng.integers(stream.frames - self.window + 1))
 
     def _room_for(self, stream: Stream, end_s: float) -> tuple[int, int] | None:
-        """Return the first and last window start that puts all of the phrase's target among the window's scores."""
+        """Return the first and last window start for which the target of a phrase that ends there can be scored."""
         earliest = int(np.ceil((end_s + self._late) * 1000 / FRAME_MS)) - self.window + 1
         latest = int((end_s - self._early) * 1000 / FRAME_MS) - self._receptive_field
         first, last = max(earliest, 0), min(latest, stream.frames - self.window)
@@ -134,3 +172,51 @@ class WindowSampler:
             if whole and not positive[:, phrase].any():
                 positive[(times >= start) & (times <= end), phrase] = True
         return positive, negative
+
+
+def real_share(real: int, synthetic: int) -> float:
+    """Return the share of a phrase's windows that its recordings get beside synthetic utterances of it.
+
+    Half, as people are what counts and synthesis is what knows many voices; but few recordings would be learned by
+    heart, so that none is drawn more than ten times as often as a synthetic utterance, nor less often than one.
+
+    Args:
+        real, synthetic: how many different recordings and utterances there are.
+    """
+    if not real:
+        return 0.0
+    often = min(max(1.0, synthetic / real), _MOST_OFTEN)
+    return often * real / (often * real + synthetic)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Places that are drawn from alike, and the share of phrase windows laid around one of them."""
+
+    share: float
+    places: list[Place]
+
+
+def _pools(keywords: list[tuple[Place, Segment]], share: float | Literal["auto"]) -> list[_Pool]:
+    """Part the phrases' places into recorded and synthetic ones, where a phrase has both; else all are one pool.
+
+    A phrase gets the share of windows that it has of the streams.
+    """
+    parts: dict[tuple[int, bool], list[tuple[Place, Segment]]] = {}
+    for place, segment in keywords:
+        assert segment.phrase is not None
+        parts.setdefault((segment.phrase, segment.synthetic), []).append((place, segment))
+    both = {phrase for phrase, synthetic in parts if (phrase, not synthetic) in parts}
+    if not both:
+        return [_Pool(1.0, [place for place, _ in keywords])]
+    pools = []
+    for phrase, synthetic in sorted(parts):
+        found = parts[phrase, synthetic]
+        of_streams = (len(found) + len(parts.get((phrase, not synthetic), []))) / len(keywords)
+        of_phrase = 1.0
+        if phrase in both:
+            real, made = (len({segment.clip for _, segment in parts[phrase, kind]}) for kind in (False, True))
+            of_phrase = real_share(real, made) if share == "auto" else share
+            of_phrase = 1.0 - of_phrase if synthetic else of_phrase
+        pools.append(_Pool(of_streams * of_phrase, [place for place, _ in found]))
+    return pools
