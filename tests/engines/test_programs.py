@@ -1,6 +1,8 @@
 """flite and festival, where they are installed."""
 
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +12,31 @@ import pytest
 from tests.engines.pitch import fundamental
 from wakeword.base.errors import UserError
 from wakeword.corpus.manifest import Recording
-from wakeword.engines import festival, flite, program
-from wakeword.engines.festival import Festival, FestivalConfig
-from wakeword.engines.flite import Flite, FliteConfig
-from wakeword.engines.speaker import CannotSay, Speaker
+from wakeword.engines import festival, flite, pico, program, rhvoice
+from wakeword.engines.festival import FestivalConfig
+from wakeword.engines.flite import FliteConfig
+from wakeword.engines.pico import PicoConfig
+from wakeword.engines.rhvoice import RhvoiceConfig
+from wakeword.engines.speaker import LICENCE, CannotSay, Cast, Speaker
+from wakeword.engines.voice import Manner, Voice, VoicesConfig
 from wakeword.sources.synthesis import Utterance, speak
 from wakeword.workers import ordered_map
 
 needs_flite = pytest.mark.skipif(not shutil.which("flite"), reason="flite is not installed")
 
 
-def festival_voices() -> list[str]:
-    if not shutil.which("festival"):
-        return []
+def english(cast: Callable[..., Cast], config: VoicesConfig) -> list[str]:
     try:
-        return list(festival.cast(FestivalConfig(share=1.0), "en", Path()).voices)
+        return list(cast(config, "en", Path()).voices)
     except UserError:
         return []
 
 
-VOICES = festival_voices()
+VOICES = english(festival.cast, FestivalConfig(share=1.0))
+RHVOICES = english(rhvoice.cast, RhvoiceConfig(share=1.0))
 needs_festival = pytest.mark.skipif(not VOICES, reason="festival or a voice for it is not installed")
+needs_rhvoice = pytest.mark.skipif(not RHVOICES, reason="RHVoice or an English voice for it is not installed")
+needs_pico = pytest.mark.skipif(not shutil.which("pico2wave"), reason="pico2wave is not installed")
 
 
 def said(speaker: Speaker, text: str = "smart mirror") -> Utterance:
@@ -47,19 +53,26 @@ def active_s(recording: Recording) -> float:
     return (recording.active[1] - recording.active[0]) / 16_000
 
 
-def of_flite(voice: str = "slt", stretch: float = 1.0, pitch: float = 1.0) -> Flite:
-    return Flite(voice, stretch, pitch, "", "2.2")
+def of_flite(voice: str = "slt", stretch: float = 1.0, pitch: float = 1.0) -> Voice:
+    return Voice("flite", flite.group(voice), Manner(voice, stretch, pitch), partial(flite.write, ""), "2.2")
 
 
-def of_festival(voice: str, stretch: float = 1.0, pitch: float = 1.0) -> Festival:
-    return Festival(voice, stretch, pitch, "2.5.0")
+def of_festival(voice: str, stretch: float = 1.0, pitch: float = 1.0) -> Voice:
+    return Voice("festival", festival.group(voice), Manner(voice, stretch, pitch), festival.write, "2.5.0")
 
 
-def with_pitch() -> str:
-    diphones = [voice for voice in VOICES if voice.endswith("_diphone")]
-    if not diphones:
-        pytest.skip("festival has no voice of diphones")
-    return diphones[0]
+def of_rhvoice(voice: str, stretch: float = 1.0, pitch: float = 1.0) -> Voice:
+    return Voice("rhvoice", rhvoice.group(voice), Manner(voice, stretch, pitch), rhvoice.write)
+
+
+def of_pico(voice: str, stretch: float = 1.0, pitch: float = 1.0) -> Voice:
+    return Voice("pico", f"pico:{voice}", Manner(voice, stretch, pitch), pico.write)
+
+
+def manners(cast: Cast, count: int = 20) -> list[Manner]:
+    rng = np.random.default_rng(0)
+    speakers = [cast.draw(voice, rng) for _ in range(count) for voice in cast.voices]
+    return [speaker.manner for speaker in speakers if isinstance(speaker, Voice)]
 
 
 @needs_flite
@@ -68,10 +81,10 @@ def test_flite_lends_its_usable_voices_and_draws_within_the_ranges() -> None:
     cast = flite.cast(config, "en", Path())
     assert {"slt", "rms", "awb", "kal16"} <= set(cast.voices)
     assert not {"kal", "awb_time"} & set(cast.voices)
-    rng = np.random.default_rng(0)
-    drawn = [cast.draw(voice, rng) for _ in range(20) for voice in cast.voices]
-    assert all(isinstance(one, Flite) and 1.1 <= one.stretch <= 1.2 and 0.9 <= one.pitch <= 1.1 for one in drawn)
-    assert {one.parameters["pitch"] for one in drawn if one.parameters["voice"] == "rms"} == {1.0}
+    drawn = manners(cast)
+    assert len(drawn) == 20 * len(cast.voices)
+    assert all(1.1 <= one.stretch <= 1.2 and 0.9 <= one.pitch <= 1.1 for one in drawn)
+    assert {one.pitch for one in drawn if one.voice == "rms"} == {1.0}
 
 
 @needs_flite
@@ -106,6 +119,10 @@ def test_no_text_is_an_option_or_a_command(text: str, tmp_path: Path, monkeypatc
     assert len(of_flite().say(text, "en").samples) > 1_000
     if VOICES:
         assert len(of_festival(VOICES[0]).say(text, "en").samples) > 1_000
+    if RHVOICES:
+        assert len(of_rhvoice(RHVOICES[0]).say(text, "en").samples) > 1_000
+    if shutil.which("pico2wave"):
+        assert len(of_pico("en-US").say(text, "en").samples) > 1_000
     assert not list(tmp_path.iterdir())
 
 
@@ -133,7 +150,7 @@ def test_what_flite_lacks_is_explained(voices: list[str] | None, language: str, 
 def test_festival_lends_the_voices_of_the_language() -> None:
     cast = festival.cast(FestivalConfig(share=1.0, stretch=[1.1, 1.2]), "en", Path())
     speaker = cast.draw(VOICES[0], np.random.default_rng(0))
-    assert isinstance(speaker, Festival) and 1.1 <= speaker.stretch <= 1.2
+    assert isinstance(speaker, Voice) and 1.1 <= speaker.manner.stretch <= 1.2
     origin = recorded(speaker).origin
     assert origin.source == "festival" and origin.synthesis is not None
     assert str(origin.synthesis["engine"]).startswith("festival 2")
@@ -150,11 +167,52 @@ def test_every_voice_of_festival_stretches(voice: str) -> None:
     assert active_s(slow) == pytest.approx(1.4 * active_s(plain), rel=0.15)
 
 
-@needs_festival
-def test_festival_shifts_voices_of_diphones() -> None:
-    voice = with_pitch()
+@pytest.mark.parametrize(
+    "voice",
+    [voice for voice in VOICES if festival.has_pitch(voice)]
+    or [pytest.param("", marks=pytest.mark.skip(reason="festival has no voice of diphones"))],
+)
+def test_festival_shifts_voices_of_diphones(voice: str) -> None:
     low, high = (fundamental(recorded(of_festival(voice, pitch=pitch)).pcm) for pitch in (0.9, 1.3))
     assert high / low == pytest.approx(1.3 / 0.9, rel=0.1)
+
+
+@needs_rhvoice
+def test_rhvoice_lends_the_voices_of_the_language() -> None:
+    cast = rhvoice.cast(RhvoiceConfig(share=1.0, stretch=[0.8, 0.9], pitch=[1.1, 1.2]), "en", Path())
+    assert all(0.8 <= one.stretch <= 0.9 and 1.1 <= one.pitch <= 1.2 for one in manners(cast))
+    origin = recorded(cast.draw(RHVOICES[0], np.random.default_rng(0))).origin
+    assert origin.source == "rhvoice" and origin.synthesis is not None
+    assert set(origin.synthesis) == {"engine", "voice", "stretch", "pitch"}
+    with pytest.raises(UserError, match=r"'ingest.synthesis.engines.rhvoice.voices' names 'nobody'; there are"):
+        rhvoice.cast(RhvoiceConfig(share=1.0, voices=["nobody"]), "en", Path())
+    with pytest.raises(UserError, match="no voice for 'xx'"):
+        rhvoice.cast(RhvoiceConfig(share=1.0), "xx", Path())
+
+
+@needs_rhvoice
+@pytest.mark.parametrize("voice", RHVOICES or [""])
+def test_every_voice_of_rhvoice_stretches_and_shifts(voice: str) -> None:
+    changes_as_asked(lambda stretch, pitch: of_rhvoice(voice, stretch, pitch))
+
+
+@needs_pico
+@pytest.mark.parametrize("voice", ["en-GB", "en-US"])
+def test_every_voice_of_pico_stretches_and_shifts(voice: str) -> None:
+    changes_as_asked(lambda stretch, pitch: of_pico(voice, stretch, pitch))
+
+
+def changes_as_asked(speaker: Callable[[float, float], Voice]) -> None:
+    plain = recorded(speaker(1.0, 1.0))
+    assert active_s(recorded(speaker(1.25, 1.0))) == pytest.approx(1.25 * active_s(plain), rel=0.1)
+    assert fundamental(recorded(speaker(1.0, 1.2)).pcm) == pytest.approx(1.2 * fundamental(plain.pcm), rel=0.05)
+
+
+@needs_pico
+def test_pico_lends_the_voices_of_the_language() -> None:
+    assert pico.cast(PicoConfig(share=1.0), "en", Path()).voices == ["en-GB", "en-US"]
+    with pytest.raises(UserError, match=r"pico speaks .*, not 'pl'"):
+        pico.cast(PicoConfig(share=1.0), "pl", Path())
 
 
 @needs_festival
@@ -170,6 +228,14 @@ def test_one_person_is_one_group_whichever_engine_has_the_voice() -> None:
     assert of_festival("cmu_us_slt_arctic_hts").group == of_flite("slt").group
     assert of_flite("voices/cmu_us_aew.flitevox").group == "flite:cmu_us_aew"
     assert of_festival("ked_diphone").group == "festival:ked_diphone"
+    assert of_festival("en1_mbrola").group == of_festival("rab_diphone").group
+    assert of_rhvoice("slt").group == of_flite("slt").group
+
+
+def test_a_voice_that_must_not_be_sold_says_so() -> None:
+    assert "products that are sold" in festival.licence("us1_mbrola")
+    assert rhvoice.licence("lyubov") == "CC-BY-NC-ND-4.0"
+    assert festival.licence("kal_diphone") == rhvoice.licence("slt") == LICENCE
 
 
 @pytest.mark.parametrize(
@@ -177,6 +243,8 @@ def test_one_person_is_one_group_whichever_engine_has_the_voice() -> None:
     [
         (flite.cast, FliteConfig(share=1.0), "apt-get install flite`"),
         (festival.cast, FestivalConfig(share=1.0), "apt-get install festival festvox-kallpc16k"),
+        (rhvoice.cast, RhvoiceConfig(share=1.0), "apt-get install rhvoice rhvoice-english`"),
+        (pico.cast, PicoConfig(share=1.0), "apt-get install libttspico-utils`"),
     ],
 )
 def test_an_absent_program_is_an_error_with_its_remedy(

@@ -8,18 +8,27 @@ from pydantic import ValidationError
 
 from wakeword.engines import registry
 from wakeword.engines.espeak import Espeak, EspeakConfig
-from wakeword.engines.flite import Flite, FliteConfig
+from wakeword.engines.flite import FliteConfig
 from wakeword.engines.registry import EnginesConfig, turns
 from wakeword.engines.speaker import Cast
+from wakeword.engines.voice import Manner, Voice
 from wakeword.sources.casting import casting
 from wakeword.sources.synthesis_config import SynthesisConfig
 from wakeword.sources.voice_change import VoiceChangeConfig
 
 
+def nothing(manner: Manner, text: str, sound: Path) -> None:
+    """Nobody speaks here."""
+
+
 @pytest.fixture
 def _flite(monkeypatch: pytest.MonkeyPatch) -> None:
     """flite with two voices, installed or not."""
-    cast = Cast(["a", "b"], lambda voice, rng: Flite(voice, round(float(rng.random()), 3), 1.0, "", "2.2"))
+
+    def draw(voice: str, rng: np.random.Generator) -> Voice:
+        return Voice("flite", f"flite:{voice}", Manner(voice, round(float(rng.random()), 3), 1.0), nothing)
+
+    cast = Cast(["a", "b"], draw)
     monkeypatch.setitem(registry.ENGINES, "flite", lambda config, language, root: cast)
 
 
@@ -37,8 +46,8 @@ def test_engines_keep_to_their_shares_and_their_voices_take_turns() -> None:
     choose = casting(config(0.7, 0.3), "en", 1, Path())
     speakers = [choose([2], index, False)[0] for index in range(1000)]
     for number in (20, 100, 1000):
-        assert sum(isinstance(s, Flite) for s in speakers[:number]) == pytest.approx(0.3 * number, abs=2)
-    of_flite = Counter(speaker.group for speaker in speakers if isinstance(speaker, Flite))
+        assert sum(isinstance(s, Voice) for s in speakers[:number]) == pytest.approx(0.3 * number, abs=2)
+    of_flite = Counter(speaker.group for speaker in speakers if isinstance(speaker, Voice))
     assert set(of_flite) == {"flite:a", "flite:b"}
     assert abs(of_flite["flite:a"] - of_flite["flite:b"]) <= 1
     of_espeak = Counter(speaker.variant for speaker in speakers if isinstance(speaker, Espeak))
@@ -96,7 +105,8 @@ def test_voices_that_are_files_are_known() -> None:
     engines = {
         "espeak": None,
         "flite": {"share": 0.5, "voices": ["slt", "voices/x.flitevox"]},
-        "piper": {"share": 0.5, "models": ["voices/y.onnx"]},
+        "piper": {"share": 0.25, "models": ["voices/y.onnx"]},
+        "kokoro": {"share": 0.25, "archive": "kokoro-js.tgz"},
     }
-    assert EnginesConfig.model_validate(engines).files() == ["voices/x.flitevox", "voices/y.onnx"]
+    assert EnginesConfig.model_validate(engines).files() == ["voices/x.flitevox", "voices/y.onnx", "kokoro-js.tgz"]
     assert EnginesConfig().files() == []

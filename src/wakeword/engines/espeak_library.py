@@ -100,6 +100,16 @@ def phonemes(texts: Sequence[str], voice: str) -> list[tuple[str, ...]]:
         return [_phonemes(library, text) for text in texts]
 
 
+def transcribed(text: str, voice: str) -> str:
+    """Return a text as `voice` says it: IPA with stress and length, words and clauses apart.
+
+    Raises:
+        ValueError: the wheel has no such voice.
+    """
+    with _library(voice, "") as library:
+        return ", ".join(clause for clause in _clauses(library, text, _IPA) if clause)
+
+
 @cache
 def voices() -> dict[str, str]:
     """Return the accents that the wheel carries: language code, such as "en-us", to voice file, such as "gmw/en-US"."""
@@ -177,12 +187,15 @@ def _check(status: int, what: str) -> None:
 
 def _phonemes(library: ctypes.CDLL, text: str) -> tuple[str, ...]:
     separator = ord("_") << 8
-    rest = ctypes.c_char_p(text.encode())
-    clauses = []
-    while rest.value:
-        clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA | separator).decode())
-    tokens = re.split(r"[\s_]+|(?<=\))|(?=\()", " ".join(clauses).translate(_STRESS_AND_LENGTH))
+    clauses = " ".join(_clauses(library, text, _IPA | separator))
+    tokens = re.split(r"[\s_]+|(?<=\))|(?=\()", clauses.translate(_STRESS_AND_LENGTH))
     return tuple(token for token in tokens if token.strip("-"))
+
+
+def _clauses(library: ctypes.CDLL, text: str, mode: int) -> Iterator[str]:
+    rest = ctypes.c_char_p(text.encode())
+    while rest.value:
+        yield library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, mode).decode()
 
 
 @cache

@@ -1,39 +1,30 @@
-"""festival as an engine: a program whose voices come as packages of their own, diphones and statistical models."""
+"""festival as an engine: a program whose voices, of diphones or statistical, come as packages of their own."""
 
 import re
-import tempfile
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import Section, Text
 from wakeword.engines import program
-from wakeword.engines.speaker import (
-    KEY,
-    LICENCE,
-    Cast,
-    Factors,
-    Parameter,
-    Said,
-    Share,
-    ascii_letters,
-    drawn,
-    phoneme_count,
-)
+from wakeword.engines.speaker import KEY, LICENCE, Cast, ascii_letters
+from wakeword.engines.voice import Manner, Voice, VoicesConfig, chosen, drawn_manner
 
 ENGINE = "festival"
 PACKAGES = "festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts"
 
-# The people whom flite's voices are of, too: they must not be in train with one engine and in test with the other.
+_MBROLA_LICENCE = "MBROLA database: not for products that are sold, without its owner's permission"
+# The voice don reaches full scale at twice this.
+_VOLUME = "0.5"
+# People who lend their voice elsewhere, too: they must not be in train with one engine and in test with the other.
 _SAME_SPEAKER = {
     "kal_diphone": "flite:kal16",
     "cmu_us_slt_arctic_hts": "flite:slt",
     "cmu_us_slt_arctic_clunits": "flite:slt",
     "cmu_us_rms_arctic_clunits": "flite:rms",
     "cmu_us_awb_arctic_clunits": "flite:awb",
+    "en1_mbrola": "festival:rab_diphone",
 }
 _LANGUAGES = {"english": "en", "americanenglish": "en", "britishenglish": "en", "spanish": "es", "italian": "it"}
 
@@ -49,69 +40,13 @@ _PITCH = """
 (set! int_lr_params (append (list (shifted 'target_f0_mean) (shifted 'target_f0_std)) int_lr_params))"""
 
 
-class FestivalConfig(Section):
-    """How festival speaks.
+class FestivalConfig(VoicesConfig):
+    """How festival speaks; see `VoicesConfig`.
 
     Attributes:
-        share: of the utterances.
         voices: names that its `(voice.list)` gives; null for all of the language.
-        stretch: lowest and highest duration, as a factor of the voice's own.
-        pitch: lowest and highest pitch, as a factor of the voice's own; only voices of diphones have another than
-            their own.
+        pitch: as of every program; statistical voices have no other than their own.
     """
-
-    share: Share
-    voices: list[Text] | None = Field(None, min_length=1)
-    stretch: Factors = [0.85, 1.35]
-    pitch: Factors = [0.85, 1.2]
-
-
-@dataclass(frozen=True, slots=True)
-class Festival:
-    """A voice of festival; `version` is that of the program."""
-
-    voice: str
-    stretch: float
-    pitch: float
-    version: str
-
-    engine = ENGINE
-    licence = LICENCE
-
-    @property
-    def name(self) -> str:
-        return f"{ENGINE} {self.voice}"
-
-    @property
-    def group(self) -> str:
-        return _SAME_SPEAKER.get(self.voice, f"{ENGINE}:{self.voice}")
-
-    @property
-    def description(self) -> str:
-        return f"{self.name} stretch={self.stretch:g} pitch={self.pitch:g}"
-
-    @property
-    def pace(self) -> float:
-        return self.stretch
-
-    @property
-    def parameters(self) -> dict[str, Parameter]:
-        return {"voice": self.voice, "stretch": self.stretch, "pitch": self.pitch}
-
-    def say(self, text: str, language: str) -> Said:
-        """See `Speaker.say`."""
-        manner = _STRETCH.format(stretch=self.stretch, rate=round(1 / self.stretch, 4))
-        if _has_pitch(self.voice):
-            manner += _PITCH.format(pitch=self.pitch)
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            (folder / "text").write_text(ascii_letters(text) + "\n")
-            (folder / "manner.scm").write_text(f"(voice_{self.voice})\n{manner}\n")
-            sound = folder / "said.wav"
-            command = ["text2wave", "-o", str(sound), "-eval", str(folder / "manner.scm"), str(folder / "text")]
-            program.run(command, home=folder)  # a user's .festivalrc must not speak too
-            samples, rate = program.read(sound)
-        return Said(samples, rate, phoneme_count(text, language), f"{ENGINE} {self.version}")
 
 
 def cast(config: FestivalConfig, language: str, root: Path) -> Cast:
@@ -129,17 +64,40 @@ def cast(config: FestivalConfig, language: str, root: Path) -> Cast:
             f"params.yaml: festival has no voice for '{language}'; install one (for English, on Debian, "
             f"`apt-get install {PACKAGES}`), or set '{KEY}.festival' to null"
         )
-    for voice in config.voices or []:
-        if voice not in known:
-            raise UserError(f"params.yaml: '{KEY}.festival.voices' names '{voice}'; there are {', '.join(known)}")
     version = program.answer([ENGINE, "--version"]).split("System: ", 1)[1].split(":")[0]
 
-    def draw(voice: str, rng: np.random.Generator) -> Festival:
-        stretch, pitch = drawn(config.stretch, rng), drawn(config.pitch, rng)
-        return Festival(voice, stretch, pitch if _has_pitch(voice) else 1.0, version)
+    def draw(voice: str, rng: np.random.Generator) -> Voice:
+        manner = drawn_manner(voice, config, rng)
+        if not has_pitch(voice):
+            manner = replace(manner, pitch=1.0)
+        return Voice(ENGINE, group(voice), manner, write, version, licence(voice))
 
-    return Cast(config.voices or known, draw)
+    return Cast(chosen(ENGINE, config.voices, known), draw)
 
 
-def _has_pitch(voice: str) -> bool:
-    return voice.endswith("_diphone")
+def group(voice: str) -> str:
+    """Return whose voice it is."""
+    return _SAME_SPEAKER.get(voice, f"{ENGINE}:{voice}")
+
+
+def licence(voice: str) -> str:
+    """Return under which licence what a voice says may be used."""
+    return _MBROLA_LICENCE if voice.endswith("_mbrola") else LICENCE
+
+
+def has_pitch(voice: str) -> bool:
+    """Say whether a voice can speak higher or lower: those that are made of diphones can."""
+    return voice.endswith(("_diphone", "_mbrola"))
+
+
+def write(manner: Manner, text: str, sound: Path) -> None:
+    """Say a text into a WAV file; see `Voice.write`."""
+    settings = _STRETCH.format(stretch=manner.stretch, rate=round(1 / manner.stretch, 4))
+    if has_pitch(manner.voice):
+        settings += _PITCH.format(pitch=manner.pitch)
+    folder = sound.parent
+    (folder / "text").write_text(ascii_letters(text) + "\n")
+    (folder / "manner.scm").write_text(f"(voice_{manner.voice})\n{settings}\n")
+    how = ["-scale", _VOLUME, "-eval", str(folder / "manner.scm")]
+    # At home elsewhere, a user's .festivalrc does not speak too.
+    program.run(["text2wave", "-o", str(sound), *how, str(folder / "text")], home=folder)

@@ -1,27 +1,17 @@
 """flite as an engine: a program with four American and Scottish voices built in, and more in `.flitevox` files."""
 
-import tempfile
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from pydantic import Field
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import BelowRoot, Section
+from wakeword.base.params import BelowRoot
 from wakeword.engines import program
-from wakeword.engines.speaker import (
-    KEY,
-    LICENCE,
-    Cast,
-    Factors,
-    Parameter,
-    Said,
-    Share,
-    ascii_letters,
-    drawn,
-    phoneme_count,
-)
+from wakeword.engines.speaker import KEY, Cast, ascii_letters
+from wakeword.engines.voice import Manner, Voice, VoicesConfig, chosen, drawn_manner
 
 ENGINE = "flite"
 NOT_USED = {"kal": "kal16 at half the sample rate", "awb_time": "knows the words of a clock only"}
@@ -31,65 +21,15 @@ _SAME_SPEAKER = {"kal": "kal16", "awb_time": "awb"}
 _FIXED_PITCH = {"rms"}
 
 
-class FliteConfig(Section):
-    """How flite speaks.
+class FliteConfig(VoicesConfig):
+    """How flite speaks; see `VoicesConfig`.
 
     Attributes:
-        share: of the utterances.
         voices: names that `flite -lv` lists, or .flitevox files below `ingest.root`; null for all that are built in.
-        stretch: lowest and highest duration, as a factor of the voice's own.
-        pitch: lowest and highest pitch, as a factor of the voice's own; the voice rms has no other than its own.
+        pitch: as of every program; the voice rms has no other than its own.
     """
 
-    share: Share
     voices: list[BelowRoot] | None = Field(None, min_length=1)
-    stretch: Factors = [0.85, 1.35]
-    pitch: Factors = [0.85, 1.2]
-
-
-@dataclass(frozen=True, slots=True)
-class Flite:
-    """A voice of flite; `root` is what a voice that is a file lies below, `version` that of the program."""
-
-    voice: str
-    stretch: float
-    pitch: float
-    root: str
-    version: str
-
-    engine = ENGINE
-    licence = LICENCE
-
-    @property
-    def name(self) -> str:
-        return f"{ENGINE} {self.voice}"
-
-    @property
-    def group(self) -> str:
-        name = PurePosixPath(self.voice).stem
-        return f"{ENGINE}:{_SAME_SPEAKER.get(name, name)}"
-
-    @property
-    def description(self) -> str:
-        return f"{self.name} stretch={self.stretch:g} pitch={self.pitch:g}"
-
-    @property
-    def pace(self) -> float:
-        return self.stretch
-
-    @property
-    def parameters(self) -> dict[str, Parameter]:
-        return {"voice": self.voice, "stretch": self.stretch, "pitch": self.pitch}
-
-    def say(self, text: str, language: str) -> Said:
-        """See `Speaker.say`."""
-        voice = str(Path(self.root) / self.voice) if is_file(self.voice) else self.voice
-        how = ["--setf", f"duration_stretch={self.stretch}", "--setf", f"f0_shift={self.pitch}"]
-        with tempfile.TemporaryDirectory() as folder:
-            sound = Path(folder) / "said.wav"
-            program.run([ENGINE, "-voice", voice, *how, "-t", ascii_letters(text), "-o", str(sound)])
-            samples, rate = program.read(sound)
-        return Said(samples, rate, phoneme_count(text, language), f"{ENGINE} {self.version}")
 
 
 def cast(config: FliteConfig, language: str, root: Path) -> Cast:
@@ -102,20 +42,33 @@ def cast(config: FliteConfig, language: str, root: Path) -> Cast:
     if language.split("-")[0] != "en":
         raise UserError(f"params.yaml: flite speaks English, not '{language}'; set '{KEY}.flite' to null")
     built_in = program.answer([ENGINE, "-lv"]).split(":", 1)[1].split()
-    for voice in config.voices or []:
-        # flite itself would take its first voice instead, without a word.
-        if is_file(voice) and not (root / voice).is_file():
+    for voice in filter(is_file, config.voices or []):
+        if not (root / voice).is_file():
             raise UserError(f"params.yaml: '{KEY}.flite.voices' names '{voice}', but {root / voice} is missing")
-        if not is_file(voice) and voice not in built_in:
-            listed = ", ".join(sorted(built_in))
-            raise UserError(f"params.yaml: '{KEY}.flite.voices' names '{voice}'; there are {listed}")
+    # flite itself would take its first voice instead of one that it does not know, without a word.
+    chosen(ENGINE, [voice for voice in config.voices or [] if not is_file(voice)], built_in)
     version = program.answer([ENGINE, "--version"], status=1).split("version: ", 1)[1].split()[0].removeprefix("flite-")
 
-    def draw(voice: str, rng: np.random.Generator) -> Flite:
-        stretch, pitch = drawn(config.stretch, rng), drawn(config.pitch, rng)
-        return Flite(voice, stretch, 1.0 if voice in _FIXED_PITCH else pitch, str(root), version)
+    def draw(voice: str, rng: np.random.Generator) -> Voice:
+        manner = drawn_manner(voice, config, rng)
+        if voice in _FIXED_PITCH:
+            manner = replace(manner, pitch=1.0)
+        return Voice(ENGINE, group(voice), manner, partial(write, str(root)), version)
 
     return Cast(config.voices or sorted(set(built_in) - set(NOT_USED)), draw)
+
+
+def group(voice: str) -> str:
+    """Return whose voice it is."""
+    name = PurePosixPath(voice).stem
+    return f"{ENGINE}:{_SAME_SPEAKER.get(name, name)}"
+
+
+def write(root: str, manner: Manner, text: str, sound: Path) -> None:
+    """Say a text into a WAV file; see `Voice.write`. A voice that is a file lies below `root`."""
+    voice = str(Path(root) / manner.voice) if is_file(manner.voice) else manner.voice
+    how = ["--setf", f"duration_stretch={manner.stretch}", "--setf", f"f0_shift={manner.pitch}"]
+    program.run([ENGINE, "-voice", voice, *how, "-t", ascii_letters(text), "-o", str(sound)])
 
 
 def is_file(voice: str) -> bool:

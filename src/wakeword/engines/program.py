@@ -15,11 +15,15 @@ from wakeword.engines.speaker import KEY, CannotSay
 TIMEOUT_S = 120
 
 
-def require(program: str, packages: str) -> None:
-    """Raise UserError unless a program is installed; `packages` are Debian's that bring it."""
+def require(program: str, packages: str, engine: str | None = None) -> None:
+    """Raise UserError unless a program is installed, which is that of an engine, or has its name.
+
+    `packages` are Debian's that bring it.
+    """
     if not shutil.which(program):
+        key = f"{KEY}.{engine or program}"
         raise UserError(
-            f"params.yaml: '{KEY}.{program}' is set, but there is no program `{program}`; install it (on Debian "
+            f"params.yaml: '{key}' is set, but there is no program `{program}`; install it (on Debian "
             f"`apt-get install {packages}`), or set the key to null"
         )
 

