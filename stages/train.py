@@ -22,7 +22,7 @@ from wakeword.models.checkpoint import TrainedModel, save
 from wakeword.models.config import DsTcnConfig, ModelConfig
 from wakeword.models.network import Network, parameter_count, score_stream
 from wakeword.runtime_config import RuntimeConfig
-from wakeword.training import devices, loop, mining
+from wakeword.training import devices, distributed, loop, mining
 from wakeword.training.config import TrainConfig
 from wakeword.training.mining import Mined, write_mined
 from wakeword.training.objective import Objective
@@ -48,7 +48,13 @@ class Params(Section):
 def run() -> None:
     params = load(Params)
     config, seed = params.train, params.seed
+    if config.nproc > 1 and not distributed.launched():
+        distributed.launch(config.nproc, Path(__file__))
+        return
     device = devices.choose(params.runtime.device)
+    if distributed.launched():
+        distributed.join(device, config.batches.size)
+        log.quieten(distributed.rank() > 0)
     devices.make_repeatable(config.threads, seed)
 
     train = StreamSet.open(FEATURES, "train", params.features.fingerprint, params.runtime.cache_mb)
@@ -88,6 +94,10 @@ def run() -> None:
 
     checkpoints = CHECKPOINTS / fingerprint([fingerprints, source_fingerprint(), device.type])
     trained = loop.train(network, objective, judge, config, lr, seed, checkpoints, mine)
+    first = distributed.rank() == 0
+    distributed.leave()
+    if not first:
+        return
 
     model = TrainedModel(trained.network, params.features, params.phrases, params.language, fingerprints)
     with replacing_folder(REPORT) as folder:

@@ -142,7 +142,7 @@ class _Worker:
 
 def _serve(connection: Connection, function: Callable[[Any], Any], parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(parent)
+    die_with(parent)
     while True:
         try:
             item = connection.recv()
@@ -155,7 +155,7 @@ def _serve(connection: Connection, function: Callable[[Any], Any], parent: int) 
         connection.send(result)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Ask Linux to end this process when its parent ends, even by `kill -9`; elsewhere the closed pipe has to do."""
     if sys.platform == "linux":
         set_parent_death_signal = 1

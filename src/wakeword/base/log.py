@@ -52,6 +52,11 @@ def setup(stage: str) -> None:
     logger.propagate = False
 
 
+def quieten(quiet: bool) -> None:
+    """Say nothing but what went wrong, where another process says the rest."""
+    logging.getLogger("wakeword").setLevel(logging.ERROR if quiet else logging.INFO)
+
+
 def info(message: str, **fields: Any) -> None:
     logging.getLogger("wakeword").info(message, extra={_FIELDS: fields})
 

@@ -124,6 +124,8 @@ class TrainConfig(Section):
         amp: mixed precision; "auto" uses bfloat16 or float16 where a GPU has them and none on a CPU.
         threads: CPU threads of one operation; part of the parameters because sums over other numbers of
             threads differ in their last digits.
+        nproc: processes on this machine that share every batch, one for each GPU or on a CPU for each few cores; part
+            of the parameters as `threads` is. `torchrun` may start more, on several machines.
         batches, mining, loss, optimizer: see there.
     """
 
@@ -134,6 +136,7 @@ class TrainConfig(Section):
     ema_decay: float = Field(0.995, ge=0.0, lt=1.0)
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     threads: int = Field(2, ge=1, le=256)
+    nproc: int = Field(1, ge=1, le=64)
     batches: BatchConfig = BatchConfig()
     mining: MiningConfig = MiningConfig()
     loss: LossConfig = LossConfig()
@@ -143,6 +146,14 @@ class TrainConfig(Section):
     def _rate_is_positive(self) -> "TrainConfig":
         if self.lr != "auto" and not 0.0 < self.lr <= 1.0:
             raise ValueError(f"lr is {self.lr}; it must be 'auto' or lie above 0 and not above 1")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_can_be_shared(self) -> "TrainConfig":
+        if self.batches.size % self.nproc:
+            raise ValueError(
+                f"batches.size is {self.batches.size}; with nproc {self.nproc} it must be a multiple of that"
+            )
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from wakeword.base import log
 from wakeword.base.errors import UserError
 from wakeword.base.files import write_bytes
 from wakeword.models.network import Network
+from wakeword.training import distributed
 from wakeword.training.config import TrainConfig
 from wakeword.training.ema import Ema
 from wakeword.training.mining import Mined, moments
@@ -70,7 +72,7 @@ def train(
     """Train a network, going on from the last checkpoint if an earlier run was interrupted.
 
     Args:
-        network: freshly built, on the device to train on.
+        network: freshly built, on the device to train on; where several processes train, the same in all.
         objective: the loss of any step.
         judge: figures of a network on the dev streams; the epoch with the highest "mean_recall" is kept, ties
             going to the lower "frr", then to the later epoch.
@@ -85,6 +87,7 @@ def train(
         UserError: the loss is no longer a number.
     """
     steps = config.epochs * config.steps_per_epoch
+    parallel = distributed.parallel(network)
     update = optimizer(network, config.optimizer, lr)
     # Only float16 needs its gradients scaled; disabled, the scaler passes everything through.
     scaler = torch.GradScaler(objective.device.type, enabled=objective.dtype == torch.float16)
@@ -107,7 +110,7 @@ def train(
         log.info("going on from an interrupted training", epoch=len(history), of=config.epochs)
 
     for epoch in range(len(history), config.epochs):
-        torch.manual_seed(seed * 1_000_003 + epoch)
+        torch.manual_seed(seed * 1_000_003 + epoch + distributed.rank() * 100_003)
         network.train()
         first, started = epoch * config.steps_per_epoch, time.monotonic()
         loss_sum = norm_sum = torch.zeros((), device=objective.device)
@@ -116,7 +119,7 @@ def train(
             rate = learning_rate(step, steps, lr, config.warmup_share)
             for group in update.param_groups:
                 group["lr"] = rate
-            loss = objective(network, step)
+            loss = objective(parallel, step)
             scaler.scale(loss).backward()
             scaler.unscale_(update)
             norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimizer.clip_norm)
@@ -131,7 +134,7 @@ def train(
                 f"the training loss became {mean_loss} in epoch {epoch + 1}; lower train.lr (it was {lr:g})"
             )
         log.info("input", **{k: round(v, 3) for k, v in objective.input_figures(time.monotonic() - started).items()})
-        figures = judge(ema.network)
+        figures = distributed.from_first(partial(judge, ema.network))
         row = {
             "epoch": epoch + 1,
             "loss": mean_loss,
@@ -143,7 +146,7 @@ def train(
         if best["state"] is None or _rank(history[-1]) >= _rank(history[best["epoch"] - 1]):
             best = {"epoch": epoch + 1, "state": {k: v.detach().clone() for k, v in ema.network.state_dict().items()}}
         if mine is not None and config.mining.due(epoch + 1, config.epochs):
-            mined[epoch + 1] = mine(ema.network)
+            mined[epoch + 1] = distributed.from_first(partial(mine, ema.network))
             objective.feed_back(moments(mined[epoch + 1]), config.mining.share)
             log.info("mined the training streams", false_alarms=len(mined[epoch + 1]))
         _save(
@@ -186,6 +189,8 @@ def _load(path: Path, device: torch.device) -> dict[str, Any] | None:
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:
+    if distributed.rank() > 0:
+        return
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_bytes(path, buffer.getvalue())

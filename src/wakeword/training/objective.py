@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from wakeword.features.frontend import FRAME_MS, FrontendConfig
-from wakeword.models.network import Network
+from wakeword.training import distributed
 from wakeword.training.config import BatchConfig, LossConfig, OptimizerConfig
 from wakeword.training.devices import autocast
 from wakeword.training.losses import max_pooling_bce
@@ -40,16 +40,20 @@ class Objective:
         self.windows = Prefetch(sampler.batch)
         self.range_hz = frontend.f_min_hz, frontend.f_max_hz
 
-    def __call__(self, network: Network, step: int) -> torch.Tensor:
-        """Return the loss, a scalar with gradients, of the batch of `step`."""
+    def __call__(self, network: nn.Module, step: int) -> torch.Tensor:
+        """Return the loss, a scalar with gradients, of the batch of `step`.
+
+        The network may be wrapped by `distributed.parallel`.
+        """
+        plain = distributed.alone(network)
         batch = self.windows(step)
         features, positive, negative = (
             torch.from_numpy(array).to(self.device) for array in (batch.features, batch.positive, batch.negative)
         )
         rng = np.random.default_rng([self.sampler.seed, 8, step])
-        features = spec_augment(features, network.mean, network.silence, self.range_hz, self.batches.spec_augment, rng)
+        features = spec_augment(features, plain.mean, plain.silence, self.range_hz, self.batches.spec_augment, rng)
         with autocast(self.dtype, self.device):
-            logits = network(features)
+            logits = distributed.whole(network(distributed.part(features)))
         stretch = max(1, self.config.negative_ms // (self.sampler.stride * FRAME_MS))
         return max_pooling_bce(logits, positive, negative, stretch, self.config.negative_weight)
 

@@ -1,0 +1,55 @@
+"""Train a tiny network in two processes: `python share_training.py STREAMS OUT`. With OUT "wait", wait to be ended."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL
+from wakeword.base.stage import main
+from wakeword.features.cmvn import accumulate
+from wakeword.features.store import StreamSet
+from wakeword.models.network import Network
+from wakeword.training import distributed, loop
+from wakeword.training.config import TrainConfig
+from wakeword.training.objective import Objective
+from wakeword.training.sampler import WindowSampler
+
+CONFIG = TrainConfig(epochs=2, steps_per_epoch=4, threads=1, ema_decay=0.9, nproc=2, batches=BATCHES, loss=LOSS)
+
+
+def train(folder: Path, checkpoints: Path) -> loop.Training:
+    """Train on streams, alone or as one of several processes. Dropout is off: only it may differ between the two."""
+    torch.set_num_threads(1)
+    torch.manual_seed(3)
+    streams = StreamSet.open(folder, "train")
+    config = MODEL.model_copy(update={"dropout": 0.0})
+    network = Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
+    sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
+    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, torch.device("cpu"), None)
+
+    def judge(candidate: Network) -> dict[str, float]:
+        assert distributed.rank() == 0
+        return {"mean_recall": candidate.body.head.weight.sum().item(), "frr": 0.0}
+
+    return loop.train(network, objective, judge, CONFIG, 0.01, 1, checkpoints)
+
+
+def run() -> None:
+    folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+    if not distributed.launched():
+        distributed.launch(2, Path(__file__), *sys.argv[1:])
+        return
+    distributed.join(torch.device("cpu"), BATCHES.size)
+    if out.name == "wait":
+        (out.parent / f"{distributed.rank()}.pid").write_text(str(os.getpid()))
+        time.sleep(120)
+    trained = train(folder, out.parent / "checkpoints")
+    torch.save({"state": trained.network.state_dict(), "history": trained.history}, f"{out}.{distributed.rank()}")
+    distributed.leave()
+
+
+if __name__ == "__main__":
+    main("share", run)

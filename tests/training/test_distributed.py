@@ -1,0 +1,61 @@
+"""Two processes that share every batch end where one process ends, and end together."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from tests.training import share_training
+from wakeword.features.store import StreamSet
+from wakeword.training.config import BatchConfig, TrainConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+
+
+def start(streams: StreamSet, out: Path) -> subprocess.Popen[str]:
+    folder = Path(str(streams.all_features.filename)).parent
+    command = [sys.executable, str(share_training.__file__), str(folder), str(out)]
+    return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def test_two_processes_give_the_result_of_one(streams: StreamSet, tmp_path: Path) -> None:
+    process = start(streams, tmp_path / "out")
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    shared = [torch.load(tmp_path / f"out.{rank}", weights_only=True) for rank in range(2)]
+    single = share_training.train(Path(str(streams.all_features.filename)).parent, tmp_path / "alone")
+    for name, expected in single.network.state_dict().items():
+        assert torch.equal(shared[0]["state"][name], shared[1]["state"][name]), name
+        assert torch.allclose(shared[0]["state"][name].float(), expected.float(), rtol=1e-3, atol=1e-5), name
+    assert shared[0]["history"] == shared[1]["history"]
+    for one, two in zip(single.history, shared[0]["history"], strict=True):
+        assert two == pytest.approx(one, rel=1e-3)
+
+
+def test_control_c_ends_all_processes(streams: StreamSet, tmp_path: Path) -> None:
+    process = start(streams, tmp_path / "wait")
+    deadline = time.monotonic() + 120
+    try:
+        while len(list(tmp_path.glob("*.pid"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        pids = [int(file.read_text()) for file in tmp_path.glob("*.pid")]
+        assert len(pids) == 2
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "interrupted" in said and "Traceback" not in said, said
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
+
+
+def test_batches_that_cannot_be_shared_equally_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"batches\.size is 10; with nproc 4 it must be a multiple"):
+        TrainConfig(nproc=4, batches=BatchConfig(size=10))
