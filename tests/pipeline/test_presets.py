@@ -26,7 +26,16 @@ def leaves(value: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any
 
 
 @pytest.mark.parametrize(
-    "names", ["snowboy+full", "snowboy+typed+full", "smart_mirror+tiny", "quick+tiny", "full+quick", "full+tiny"]
+    "names",
+    [
+        "snowboy+full",
+        "snowboy+typed+full",
+        "smart_mirror+tiny",
+        "quick+tiny",
+        "full+quick",
+        "full+tiny",
+        "snowboy+voices",
+    ],
 )
 def test_what_the_last_preset_sets_stands_and_all_else_stays(names: str, tmp_path: Path) -> None:
     params = read("params.yaml")
