@@ -7,6 +7,7 @@ import pytest
 import yaml
 from tools import params_schema, preset
 
+from wakeword.engines.registry import ENGINES
 from wakeword.models.config import DsTcnConfig
 from wakeword.models.ds_tcn import DsTcn
 
@@ -51,3 +52,12 @@ def test_tiny_fits_a_microcontroller() -> None:
 def test_full_is_long_enough_for_a_rate_of_half_a_false_alarm_an_hour() -> None:
     streams = read("presets/full.yaml")["streams"]
     assert min(streams["dev_hours"], streams["test_hours"]) >= 10
+
+
+def test_with_voices_every_engine_speaks(tmp_path: Path) -> None:
+    params = read("params.yaml")
+    for name in ("snowboy", "voices"):
+        preset.merge(params, read(f"presets/{name}.yaml"))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    synthesis = params_schema.load(params_schema.Params, tmp_path / "params.yaml").ingest.synthesis
+    assert synthesis and set(synthesis.engines.shares()) == set(ENGINES)
