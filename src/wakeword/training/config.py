@@ -38,6 +38,8 @@ class BatchConfig(Section):
             half, or less where each recording would be drawn more than ten times as often as a synthetic utterance.
         hard_negative_share: share of windows chosen for a clip labelled hard_negative that ends in them. What no share
             claims falls anywhere in the streams.
+        mixup: windows are mixed in pairs, by shares drawn from Beta(mixup, mixup); 0 mixes none (see
+            `wakeword.training.objective.mixup`).
         spec_augment: changes made to the features.
     """
 
@@ -46,6 +48,7 @@ class BatchConfig(Section):
     positive_share: float = Field(0.4, gt=0.0, lt=1.0)
     real_share: float | Literal["auto"] = "auto"
     hard_negative_share: float = Field(0.0, ge=0.0, lt=1.0)
+    mixup: float = Field(0.0, ge=0.0, le=10.0)
     spec_augment: SpecAugmentConfig = SpecAugmentConfig()
 
     @model_validator(mode="after")
@@ -57,21 +60,41 @@ class BatchConfig(Section):
         return self
 
 
-class LossConfig(Section):
-    """Max-pooling binary cross-entropy (see `wakeword.training.losses`).
+class FocalConfig(Section):
+    """Focal modulation: what is easy counts less (Lin et al., arXiv:1708.02002).
 
     Attributes:
-        early_ms, late_ms: the score must peak between this long before and after the end of the phrase.
-        tolerance_ms: how long after the phrase scores are neither rewarded nor punished.
-        negative_ms: other sound is cut into stretches of this length; each counts by its highest score.
-        negative_weight: weight of those stretches against that of the phrases.
+        gamma: the loss of a score that is right with probability p is multiplied by (1 - p) to this power.
+        alpha: weight of the phrases, 1 - alpha being that of other sound; null weighs neither.
     """
 
+    gamma: float = Field(2.0, ge=0.0, le=10.0)
+    alpha: float | None = Field(None, gt=0.0, lt=1.0)
+
+
+class LossConfig(Section):
+    """Binary cross-entropy of the scores (see `wakeword.training.losses`).
+
+    Attributes:
+        name: "max_pooling" asks for one high score where a phrase ends and lets the highest of each stretch of other
+            sound speak for it; "per_frame" asks for all, and lets every score speak for itself.
+        early_ms, late_ms: the score must peak between this long before and after the end of the phrase.
+        tolerance_ms: how long after the phrase scores are neither rewarded nor punished.
+        negative_ms: other sound is cut into stretches of this length; each counts by its highest score. Only
+            "max_pooling" has stretches.
+        negative_weight: weight of other sound against that of the phrases.
+        label_smoothing: the scores' targets are 1 less half of this, and half of this.
+        focal: lets what is easy count less, or null.
+    """
+
+    name: Literal["max_pooling", "per_frame"] = "max_pooling"
     early_ms: int = Field(100, ge=0, le=1000)
     late_ms: int = Field(250, ge=20, le=1000)
     tolerance_ms: int = Field(500, ge=0, le=2000)
     negative_ms: int = Field(500, ge=20, le=10_000)
     negative_weight: float = Field(1.0, gt=0.0, le=1000.0)
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    focal: FocalConfig | None = None
 
     @model_validator(mode="after")
     def _late_is_tolerated(self) -> "LossConfig":

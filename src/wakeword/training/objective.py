@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wakeword.features.frontend import FRAME_MS, FrontendConfig
 from wakeword.training import distributed
-from wakeword.training.config import BatchConfig, LossConfig, OptimizerConfig
+from wakeword.training.config import BatchConfig, FocalConfig, LossConfig, OptimizerConfig
 from wakeword.training.devices import autocast
-from wakeword.training.losses import max_pooling_bce
+from wakeword.training.losses import Shape, max_pooling_bce, per_frame_bce
 from wakeword.training.prefetch import Prefetch
 from wakeword.training.sampler import WindowSampler
 from wakeword.training.spec_augment import spec_augment
@@ -39,8 +39,10 @@ class Objective:
         self.sampler, self.batches, self.config, self.device, self.dtype = sampler, batches, loss, device, dtype
         self.windows = Prefetch(sampler.batch)
         self.range_hz = frontend.f_min_hz, frontend.f_max_hz
+        focal = loss.focal or FocalConfig(gamma=0.0)
+        self.shape = Shape(focal.gamma, focal.alpha, loss.label_smoothing)
 
-    def __call__(self, network: nn.Module, step: int) -> torch.Tensor:
+    def __call__(self, network: nn.Module, step: int) -> Tensor:
         """Return the loss, a scalar with gradients, of the batch of `step`.
 
         The network may be wrapped by `distributed.parallel`.
@@ -52,10 +54,24 @@ class Objective:
         )
         rng = np.random.default_rng([self.sampler.seed, 8, step])
         features = spec_augment(features, plain.mean, plain.silence, self.range_hz, self.batches.spec_augment, rng)
+        weights = None
+        if self.batches.mixup:
+            features, partner, share = mixup(features, self.batches.mixup, rng)
+            # A mixed window is taken for both of what it is mixed from, each by its share.
+            weights = torch.cat([share, 1.0 - share])
+            positive, negative = (torch.cat([mask, mask[partner]]) for mask in (positive, negative))
         with autocast(self.dtype, self.device):
             logits = distributed.whole(network(distributed.part(features)))
+        if weights is not None:
+            logits = torch.cat([logits, logits])
+        return self._loss(logits, positive, negative, weights)
+
+    def _loss(self, logits: Tensor, positive: Tensor, negative: Tensor, weights: Tensor | None) -> Tensor:
+        negative_weight = self.config.negative_weight
+        if self.config.name == "per_frame":
+            return per_frame_bce(logits, positive, negative, negative_weight, self.shape, weights)
         stretch = max(1, self.config.negative_ms // (self.sampler.stride * FRAME_MS))
-        return max_pooling_bce(logits, positive, negative, stretch, self.config.negative_weight)
+        return max_pooling_bce(logits, positive, negative, stretch, negative_weight, self.shape, weights)
 
     def feed_back(self, moments: Iterable[tuple[str, float]], share: float) -> None:
         """Lay a share of the windows of all further steps around moments; see `WindowSampler.feed_back`."""
@@ -74,6 +90,25 @@ class Objective:
             figures["found_in_cache"] = cache.hits / max(1, cache.hits + cache.misses)
             cache.hits = cache.misses = 0
         return figures
+
+
+def mixup(features: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Mix each window with another one of the batch (Zhang et al., arXiv:1710.09412), each pair by a share of its own.
+
+    Cross-entropy being linear in the target, mixing the targets is the same as weighing the losses of both targets by
+    the shares; where the highest score speaks for many, each window's own masks must choose it.
+
+    Args:
+        features: `(windows, frames, mels)`.
+        alpha: of the Beta distribution of the shares.
+        rng: draws partners and shares.
+
+    Returns:
+        The mixed features, `(windows,)` int64 the partner of each window, and `(windows,)` its own share.
+    """
+    partner = torch.from_numpy(rng.permutation(len(features))).to(features.device)
+    share = torch.from_numpy(rng.beta(alpha, alpha, size=len(features)).astype(np.float32)).to(features.device)
+    return features[partner].lerp(features, share[:, None, None]), partner, share
 
 
 def optimizer(network: nn.Module, config: OptimizerConfig, lr: float) -> torch.optim.AdamW:
