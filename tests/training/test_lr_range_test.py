@@ -1,10 +1,14 @@
 """The range test leaves no trace, uses the training loss, and suggests sensible rates."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from wakeword.base.errors import UserError
 from wakeword.models.network import Network
@@ -42,6 +46,27 @@ def test_suggestions_on_a_loss_worked_by_hand() -> None:
     steepest, valley = lr_range_test.suggest(rates, loss)
     assert steepest == pytest.approx(1e-3, rel=0.15)
     assert 1e-3 < valley < 1e-1
+
+
+@given(arrays(float, st.integers(1, 9), elements=st.integers(0, 5).map(float)))
+def test_the_longest_descent_is_found(values: np.ndarray) -> None:
+    found = lr_range_test.longest_descent(values)
+    assert found == sorted(set(found)) and (np.diff(values[found]) < 0).all()
+    positions = range(len(values))
+    chosen = (some for size in positions for some in itertools.combinations(positions, size + 1))
+    assert len(found) == max(len(some) for some in chosen if (np.diff(values[list(some)]) < 0).all())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_hardly_moves_the_valley(seed: int) -> None:
+    rates = np.geomspace(1e-5, 1.0, 100)
+    position = np.log10(rates)
+    # Down from the start to 1e-2, then up, as a sweep of 100 steps over batches that differ goes.
+    loss = 2.0 - 0.35 * (position + 5) + np.maximum(0, position + 2) * 1.5
+    _, without = lr_range_test.suggest(rates, loss)
+    noisy = loss + np.random.default_rng(seed).normal(0.0, 0.25, 100)
+    _, valley = lr_range_test.suggest(rates, lr_range_test.smooth(noisy, 0.9))
+    assert without / 3 < valley < without * 3
 
 
 def test_smoothing_is_adams_corrected_average() -> None:

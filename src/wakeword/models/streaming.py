@@ -5,6 +5,7 @@ handed them, for the state holds what it saw last. An architecture is written on
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -40,7 +41,7 @@ class Past:
         return x[..., frames:] if self._caches is None else x
 
 
-class Streaming(nn.Module):
+class Streaming(nn.Module, ABC):
     """Base of the architectures: a network from normalized features to logits.
 
     Attributes:
@@ -58,9 +59,9 @@ class Streaming(nn.Module):
     def state_size(self) -> int:
         return sum(math.prod(shape) for shape in self.cache_shapes)
 
+    @abstractmethod
     def score(self, features: Tensor, past: Past) -> Tensor:
         """Return logits `(batch, phrases, 1, scores)` of `(batch, time, mels)`; every architecture has its own."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it scores")
 
     def forward(self, features: Tensor) -> Tensor:
         """Score a window.

@@ -1,5 +1,6 @@
 """The learning-rate range test of Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv:1506.01186)."""
 
+import bisect
 import copy
 import math
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class LrRangeTest:
     Attributes:
         rates, losses, smoothed: `(steps,)`, up to where the sweep ended.
         steepest: the rate at which the smoothed loss falls fastest.
-        valley: the rate two thirds along the longest descent.
+        valley: the rate in the middle of the longest descent (see `suggest`).
     """
 
     rates: np.ndarray
@@ -81,18 +82,34 @@ def smooth(losses: np.ndarray, past: float) -> np.ndarray:
 def suggest(rates: np.ndarray, smoothed: np.ndarray) -> tuple[float, float]:
     """Return the rates of steepest descent and of the valley, from `(n,)` rising rates and smoothed losses.
 
-    Steepest descent is looked for over the logarithm of the rate, up to the lowest loss and without the first tenth,
-    where the running average has hardly anything to average yet. The valley is the point
-    two thirds along the longest unbroken descent, which is not drawn to a single noisy dip.
+    The first tenth is left out: there, the running average has hardly anything to average yet. Steepest descent is
+    looked for over the logarithm of the rate, up to the lowest loss. The valley is the middle of the longest descent,
+    as in fastai's `lr_find`; losses in between that are higher don't end it, or noise would decide where it lies.
     """
     settled = len(rates) // 10
     lowest = max(settled + 2, int(np.argmin(smoothed)))
     slope = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
-    best_start = best_length = start = 0
-    for index in range(1, len(smoothed) + 1):
-        if index == len(smoothed) or smoothed[index] >= smoothed[index - 1]:
-            if index - start > best_length:
-                best_start, best_length = start, index - start
-            start = index
-    valley = rates[best_start + (2 * best_length) // 3 - (best_length > 1)]
+    descent = longest_descent(smoothed[settled:])
+    valley = rates[settled + (descent[0] + descent[-1]) // 2]
     return float(rates[settled + int(np.argmin(slope[settled:]))]), float(valley)
+
+
+def longest_descent(values: np.ndarray) -> list[int]:
+    """Return the positions of a longest sequence of ever lower values, those between them left out.
+
+    Args:
+        values: `(n,)`, at least one.
+    """
+    # For each length, the position and the value (negated, so that they rise) of the highest end of such a sequence.
+    ends: list[int] = []
+    negated: list[float] = []
+    before: list[int] = []
+    for position, value in enumerate(values):
+        length = bisect.bisect_left(negated, -value)
+        before.append(ends[length - 1] if length else -1)
+        ends[length : length + 1] = [position]
+        negated[length : length + 1] = [-value]
+    found = [ends[-1]]
+    while before[found[-1]] >= 0:
+        found.append(before[found[-1]])
+    return found[::-1]
