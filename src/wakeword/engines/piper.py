@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import BelowRoot, Section, Text
+from wakeword.base.params import Section, Text
 from wakeword.engines.speaker import (
     KEY,
     Amounts,
@@ -27,6 +27,7 @@ from wakeword.engines.speaker import (
     Parameter,
     Said,
     Share,
+    VoiceFile,
     drawn,
     drawn_evenly,
     phoneme_count,
@@ -45,7 +46,7 @@ class PiperConfig(Section):
 
     Attributes:
         share: of the utterances.
-        models: voices, as files below `ingest.root` such as "voices/en_US-libritts-high.onnx"; the file of the same
+        models: voices, as files below `data/voices` such as "en_US-libritts-high.onnx"; the file of the same
             name and ".json" lies beside each.
         speakers: numbers of the speakers that each model with several lends; null for all.
         length_scale: lowest and highest duration, as a factor of the voice's own.
@@ -55,7 +56,7 @@ class PiperConfig(Section):
     """
 
     share: Share
-    models: list[BelowRoot] = Field(min_length=1)
+    models: list[VoiceFile] = Field(min_length=1)
     speakers: list[int] | None = Field(None, min_length=1)
     length_scale: Factors = [1.0, 1.6]
     noise_scale: Amounts = [0.5, 0.9]

@@ -28,7 +28,7 @@ ENGINES: dict[str, Callable[[Any, str, Path], Cast]] = {
     "rhvoice": rhvoice.cast,
     "pico": pico.cast,
 }
-"""What makes the cast of each key of `EnginesConfig`, from its section, the language and `ingest.root`."""
+"""What makes the cast of each key of `EnginesConfig`, from its section, the language and the folder of voices."""
 
 # Its multiples, as those of the golden ratio, fall evenly on [0, 1), and fall independently of those.
 _SILVER = math.sqrt(2)
@@ -69,13 +69,6 @@ class EnginesConfig(Section):
         """Return the share of each engine that speaks."""
         sections = {name: getattr(self, name) for name in ENGINES}
         return {name: section.share for name, section in sections.items() if section}
-
-    def files(self) -> list[str]:
-        """Return the voices that are files, relative to `ingest.root`."""
-        named = self.flite.voices or [] if self.flite else []
-        archive = self.kokoro.archive if self.kokoro else None
-        models = self.piper.models if self.piper else []
-        return [*filter(flite.is_file, named), *models, *([archive] if archive else [])]
 
 
 def casts(config: EnginesConfig, language: str, root: Path) -> list[Cast]:
