@@ -1,5 +1,6 @@
 """Presets: they lie over each other as `make results-A+B` lays them, and keep what their comments promise."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def leaves(value: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any
 
 
 @pytest.mark.parametrize(
-    "names", ["snowboy+full", "snowboy+typed+full", "smart_mirror+tiny", "quick+tiny", "full+quick", "full+tiny"]
+    "names", ["snowboy+full", "people+people_typed+full", "snowboy+tiny", "quick+tiny", "full+quick", "full+tiny"]
 )
 def test_what_the_last_preset_sets_stands_and_all_else_stays(names: str, tmp_path: Path) -> None:
     params = read("params.yaml")
@@ -56,8 +57,19 @@ def test_full_is_long_enough_for_a_rate_of_half_a_false_alarm_an_hour() -> None:
 
 def test_with_voices_every_engine_speaks(tmp_path: Path) -> None:
     params = read("params.yaml")
-    for name in ("snowboy", "voices"):
+    for name in ("people", "voices"):
         preset.merge(params, read(f"presets/{name}.yaml"))
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     synthesis = params_schema.load(params_schema.Params, tmp_path / "params.yaml").ingest.synthesis
     assert synthesis and set(synthesis.engines.shares()) == set(ENGINES)
+
+
+def test_rows_with_fewer_recordings_are_judged_by_the_same_ones() -> None:
+    names = [f"keyword/picovoice_wwb/{phrase}/{digit}0.flac" for phrase in ("a", "b") for digit in "0123456789abcdef"]
+    judges = []
+    for row in ("people", "people_50", "people_10", "people_typed"):
+        pins = read(f"presets/{row}.yaml")["split"]["pins"]
+        dealt = [next(split for pattern, split in pins.items() if fnmatch(name, pattern)) for name in names]
+        judges.append([name for name, split in zip(names, dealt, strict=True) if split == "test"])
+        assert ("train" in dealt) == (row != "people_typed")
+    assert len(judges[0]) == 8 and judges.count(judges[0]) == 4
