@@ -17,16 +17,16 @@ import numpy as np
 from pydantic import Field
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import Section, Text
+from wakeword.base.params import Text
 from wakeword.engines.speaker import (
     KEY,
     Amounts,
     CannotSay,
     Cast,
+    EngineConfig,
     Factors,
     Parameter,
     Said,
-    Share,
     VoiceFile,
     drawn,
     drawn_evenly,
@@ -41,11 +41,11 @@ _NOISE_VALUES = 2**19
 _VOLUME = 0.5
 
 
-class PiperConfig(Section):
+class PiperConfig(EngineConfig):
     """How Piper speaks.
 
     Attributes:
-        share: of the utterances.
+        share, negative_share: see `EngineConfig`.
         models: voices, as files below `data/voices` such as "en_US-libritts-high.onnx"; the file of the same
             name and ".json" lies beside each.
         speakers: numbers of the speakers that each model with several lends; null for all.
@@ -55,7 +55,6 @@ class PiperConfig(Section):
         licence: of the voices; it goes into the manifest.
     """
 
-    share: Share
     models: list[VoiceFile] = Field(min_length=1)
     speakers: list[int] | None = Field(None, min_length=1)
     length_scale: Factors = [1.0, 1.6]
