@@ -109,6 +109,16 @@ def test_nothing_is_left_to_learn_where_the_student_agrees(temperature: float) -
     assert logits.grad is not None and logits.grad.abs().max() < 1e-6
 
 
+def test_scores_that_the_teacher_cannot_give_are_left_to_the_labels(streams: StreamSet) -> None:
+    logits = torch.tensor([5.0, -7.0, 1.0, 2.0, -3.0]).reshape(1, 5, 1).requires_grad_()
+    teacher = Teacher([trained(built(streams, MODEL))], TeacherConfig(files=["a.pt"], weight=0.25), CPU)
+    taught = logits.detach()[:, 2:, :, None]
+    teacher.blend(logits[:, 0, 0].sum(), logits, taught, 1.0).backward()
+    assert logits.grad is not None
+    # Of the labels' loss, the first score itself, three quarters are left; with the teacher there is nothing to settle.
+    assert torch.allclose(logits.grad.flatten(), torch.tensor([0.75, 0.0, 0.0, 0.0, 0.0]), atol=1e-6)
+
+
 @pytest.mark.parametrize("mix", [0.0, 0.5])
 def test_a_student_that_equals_its_teacher_has_no_gradient(streams: StreamSet, mix: float) -> None:
     network = built(streams, MODEL)
