@@ -6,6 +6,7 @@ What was mined on the way, `data/mined.json`.
 import csv
 import sys
 from pathlib import Path
+from typing import Any
 
 from wakeword.base import log
 from wakeword.base.errors import UserError
@@ -71,7 +72,9 @@ def run() -> None:
     lr = suggested_lr() if config.lr == "auto" else config.lr
     data = [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
     # What only evaluate reads of its section must not make this another training.
-    inert = {"runtime": True, "evaluate": {"target_fah", "report_fah", "max_fah"}, "train": {"teacher"}}
+    inert: dict[str, Any] = {"runtime": True, "evaluate": {"target_fah", "report_fah", "max_fah"}}
+    if config.teacher is None:
+        inert["train"] = {"teacher"}  # models of before there were teachers keep their name
     fingerprints = {
         "data": hash_files([*data, CMVN]),
         "params": fingerprint(params.model_dump(mode="json", exclude=inert) | {"lr": lr}),

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,22 @@ def test_a_training_that_was_cut_off_goes_on_with_the_same_teacher_alone(
     assert goes_on() and taken() == taught_by_two
     kept = checkpoint.load(Path("models/best_model.pt")).fingerprints
     assert kept.keys() - prints[0].keys() == {"teacher"} and kept["data"] == prints[0]["data"]
+
+    cut_after_first_epoch(monkeypatch)
+    params(teacher={"files": ["best_model.pt"], "weight": 0.4})
+    assert not goes_on() and taken() != taught_by_two
+    assert checkpoint.load(Path("models/best_model.pt")).fingerprints["params"] != kept["params"]
+
+
+def test_a_teacher_of_other_data_is_taken_and_told_of(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = Path("data/teacher/one.pt")
+    model = checkpoint.load(file)
+    checkpoint.save(file, replace(model, fingerprints=model.fingerprints | {"data": "other"}), MODEL)
+    params(teacher={"files": ["two.pt", "one.pt"]})
+    with caplog.at_level("WARNING", logger="wakeword"):
+        train.run()
+    assert "a teacher learned from other data" in caplog.text
+    assert checkpoint.load(Path("models/best_model.pt")).fingerprints["teacher_data"] == "other"
 
 
 def test_the_rate_is_looked_for_in_the_loss_that_is_trained_on(project: Path) -> None:

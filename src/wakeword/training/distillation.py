@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from wakeword.base.errors import UserError
-from wakeword.base.files import fingerprint, hash_files
+from wakeword.base.files import hash_files
 from wakeword.features.frontend import FRAME_MS, FrontendConfig
 from wakeword.models.checkpoint import TrainedModel, load
 from wakeword.models.network import Network
@@ -24,7 +24,7 @@ TEACHERS = Path("data/teacher")
 def distillation_bce(logits: Tensor, taught: Tensor, temperature: float, negative_weight: float) -> Tensor:
     """Compute how far a student's scores are from those of its teachers.
 
-    Each frame's loss is the binary cross-entropy of the student's probability with the mean of the teachers', all of
+    Each frame's loss is the binary cross-entropy of the student's probability with the mean of the teachers', both of
     logits divided by the temperature, times the temperature squared, which keeps gradients as large as they were.
     Most frames are of other sound, and all agree on them; in a plain mean they would drown those of the phrase. So two
     means over all frames are added, as the losses of labels have one for the phrase and one for other sound: in the
@@ -142,11 +142,10 @@ class Teacher:
             data: fingerprint of the student's training data.
 
         Returns:
-            "teacher" identifies the files, their order and the settings. "teacher_data" is there if any of what the
-            teachers were trained on, or their own teachers were, is other data: its fingerprints, joined by "+".
+            "teacher" identifies the content of the files. "teacher_data" is there if any of what the teachers were
+            trained on, or their own teachers were, is other data: its fingerprints, joined by "+".
         """
-        files = hash_files([TEACHERS / file for file in self.config.files])
-        found = {"teacher": fingerprint([files, self.config.model_dump(mode="json")])}
+        found = {"teacher": hash_files([TEACHERS / file for file in self.config.files])}
         known = {
             part
             for prints in self._fingerprints

@@ -68,8 +68,8 @@ class Objective:
             positive, negative = (torch.cat([mask, mask[partner]]) for mask in (positive, negative))
         with autocast(self.dtype, self.device):
             logits = distributed.whole(network(distributed.part(features)))
-        told = torch.cat([logits, logits]) if weights is not None else logits
-        loss = self._loss(told, positive, negative, weights)
+        labelled = torch.cat([logits, logits]) if weights is not None else logits
+        loss = self._loss(labelled, positive, negative, weights)
         if self.teacher is None:
             return loss
         with autocast(self.dtype, self.device):
