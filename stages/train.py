@@ -6,6 +6,7 @@ What was mined on the way, `data/mined.json`.
 import csv
 import sys
 from pathlib import Path
+from typing import Any
 
 from wakeword.base import log
 from wakeword.base.errors import UserError
@@ -24,6 +25,7 @@ from wakeword.models.network import Network, parameter_count, score_stream
 from wakeword.runtime_config import RuntimeConfig
 from wakeword.training import devices, distributed, loop, mining
 from wakeword.training.config import TrainConfig
+from wakeword.training.distillation import load_teacher
 from wakeword.training.mining import Mined, write_mined
 from wakeword.training.objective import Objective
 from wakeword.training.plots import draw_training
@@ -65,15 +67,25 @@ def run() -> None:
         train, len(params.phrases), config.batches, config.loss, network.receptive_field, network.stride, seed
     )
     dtype = devices.precision(config.amp, device)
-    objective = Objective(sampler, params.features, config.batches, config.loss, device, dtype)
+    teacher = config.teacher and load_teacher(config.teacher, params.features, params.phrases, params.language, device)
+    objective = Objective(sampler, params.features, config.batches, config.loss, device, dtype, teacher)
     lr = suggested_lr() if config.lr == "auto" else config.lr
     data = [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
     # What only evaluate reads of its section must not make this another training.
-    inert = {"runtime": True, "evaluate": {"target_fah", "report_fah", "max_fah"}}
+    inert: dict[str, Any] = {"runtime": True, "evaluate": {"target_fah", "report_fah", "max_fah"}}
+    if config.teacher is None:
+        inert["train"] = {"teacher"}  # models of before there were teachers keep their name
     fingerprints = {
         "data": hash_files([*data, CMVN]),
         "params": fingerprint(params.model_dump(mode="json", exclude=inert) | {"lr": lr}),
     }
+    if teacher:
+        fingerprints |= teacher.provenance(fingerprints["data"])
+    if "teacher_data" in fingerprints:
+        log.warning(
+            "a teacher learned from other data, which may hold what is dev or test here and have licences of its own",
+            data=fingerprints["teacher_data"],
+        )
     log.info("training", parameters=parameter_count(network), lr=f"{lr:.3g}", device=device.type)
 
     def judge(candidate: Network) -> dict[str, float]:

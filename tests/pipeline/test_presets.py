@@ -28,7 +28,17 @@ def leaves(value: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any
 
 
 @pytest.mark.parametrize(
-    "names", ["snowboy+full", "people+people_typed+full", "snowboy+tiny", "quick+tiny", "full+quick", "full+tiny"]
+    "names",
+    [
+        "snowboy+full",
+        "people+people_typed+full",
+        "snowboy+tiny",
+        "quick+tiny",
+        "full+quick",
+        "full+tiny",
+        "snowboy+teacher",
+        "quick+teacher",
+    ],
 )
 def test_what_the_last_preset_sets_stands_and_all_else_stays(names: str, tmp_path: Path) -> None:
     params = read("params.yaml")
@@ -48,6 +58,18 @@ def test_tiny_fits_a_microcontroller() -> None:
     preset.merge(params, read("presets/tiny.yaml"))
     network = DsTcn(DsTcnConfig(**params["model"]), params["features"]["mels"], 1)
     assert sum(parameter.numel() for parameter in network.parameters()) == 13_385
+
+
+def test_the_teacher_is_larger_than_its_student_and_trained_on_the_same() -> None:
+    params, taught = read("params.yaml"), read("params.yaml")
+    preset.merge(params, read("presets/teacher.yaml"))
+    preset.merge(taught, read("presets/distilled.yaml"))
+    teacher, student = (DsTcn(DsTcnConfig(**each["model"]), each["features"]["mels"], 1) for each in (params, taught))
+    sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in (teacher, student)]
+    assert sizes == [176_385, 51_329] and teacher.receptive_field == student.receptive_field
+    assert taught["model"] == read("params.yaml")["model"] and taught["train"]["teacher"]["files"] == ["best_model.pt"]
+    changed = {path[0] for path, value in leaves(params).items() if leaves(taught).get(path) != value}
+    assert changed == {"model", "train", "export"}
 
 
 def test_full_is_long_enough_for_a_rate_of_half_a_false_alarm_an_hour() -> None:

@@ -1,4 +1,7 @@
-"""Train a tiny network in two processes: `python share_training.py STREAMS OUT`. With OUT "wait", wait to be ended."""
+"""Train a tiny network in two processes: `python share_training.py STREAMS OUT`.
+
+With OUT "taught" it has a teacher of another stride, with OUT "wait" it waits to be ended.
+"""
 
 import os
 import sys
@@ -11,24 +14,32 @@ from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL
 from wakeword.base.stage import main
 from wakeword.features.cmvn import accumulate
 from wakeword.features.store import StreamSet
+from wakeword.models.checkpoint import TrainedModel
 from wakeword.models.network import Network
 from wakeword.training import distributed, loop
-from wakeword.training.config import TrainConfig
+from wakeword.training.config import TeacherConfig, TrainConfig
+from wakeword.training.distillation import Teacher
 from wakeword.training.objective import Objective
 from wakeword.training.sampler import WindowSampler
 
+DEVICE = torch.device("cpu")
 CONFIG = TrainConfig(epochs=2, steps_per_epoch=4, threads=1, ema_decay=0.9, nproc=2, batches=BATCHES, loss=LOSS)
 
 
-def train(folder: Path, checkpoints: Path) -> loop.Training:
+def built(streams: StreamSet, stride: int) -> Network:
+    config = MODEL.model_copy(update={"dropout": 0.0, "stride": stride})
+    return Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
+
+
+def train(folder: Path, checkpoints: Path, taught: bool = False) -> loop.Training:
     """Train on streams, alone or as one of several processes. Dropout is off: only it may differ between the two."""
     torch.set_num_threads(1)
     torch.manual_seed(3)
     streams = StreamSet.open(folder, "train")
-    config = MODEL.model_copy(update={"dropout": 0.0})
-    network = Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
+    network, master = (built(streams, stride) for stride in (2, 3))
+    teacher = Teacher([TrainedModel(master, FRONTEND, ["a"], "en", {})], TeacherConfig(files=["a.pt"]), DEVICE)
     sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
-    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, torch.device("cpu"), None)
+    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, DEVICE, None, teacher if taught else None)
 
     def judge(candidate: Network) -> dict[str, float]:
         assert distributed.rank() == 0
@@ -42,11 +53,11 @@ def run() -> None:
     if not distributed.launched():
         distributed.launch(2, Path(__file__), *sys.argv[1:])
         return
-    distributed.join(torch.device("cpu"), BATCHES.size)
+    distributed.join(DEVICE, BATCHES.size)
     if out.name == "wait":
         (out.parent / f"{distributed.rank()}.pid").write_text(str(os.getpid()))
         time.sleep(120)
-    trained = train(folder, out.parent / "checkpoints")
+    trained = train(folder, out.parent / "checkpoints", out.name == "taught")
     torch.save({"state": trained.network.state_dict(), "history": trained.history}, f"{out}.{distributed.rank()}")
     distributed.leave()
 

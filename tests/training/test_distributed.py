@@ -25,12 +25,13 @@ def start(streams: StreamSet, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def test_two_processes_give_the_result_of_one(streams: StreamSet, tmp_path: Path) -> None:
-    process = start(streams, tmp_path / "out")
+@pytest.mark.parametrize("out", ["plain", "taught"])
+def test_two_processes_give_the_result_of_one(streams: StreamSet, tmp_path: Path, out: str) -> None:
+    process = start(streams, tmp_path / out)
     _, said = process.communicate(timeout=200)
     assert process.returncode == 0, said
-    shared = [torch.load(tmp_path / f"out.{rank}", weights_only=True) for rank in range(2)]
-    single = share_training.train(Path(str(streams.all_features.filename)).parent, tmp_path / "alone")
+    shared = [torch.load(tmp_path / f"{out}.{rank}", weights_only=True) for rank in range(2)]
+    single = share_training.train(Path(str(streams.all_features.filename)).parent, tmp_path / "alone", out == "taught")
     for name, expected in single.network.state_dict().items():
         assert torch.equal(shared[0]["state"][name], shared[1]["state"][name]), name
         assert torch.allclose(shared[0]["state"][name].float(), expected.float(), rtol=1e-3, atol=1e-5), name

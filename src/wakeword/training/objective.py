@@ -10,6 +10,7 @@ from wakeword.features.frontend import FRAME_MS, FrontendConfig
 from wakeword.training import distributed
 from wakeword.training.config import BatchConfig, FocalConfig, LossConfig, OptimizerConfig
 from wakeword.training.devices import autocast
+from wakeword.training.distillation import Teacher
 from wakeword.training.losses import Shape, max_pooling_bce, per_frame_bce
 from wakeword.training.prefetch import Prefetch
 from wakeword.training.sampler import WindowSampler
@@ -25,6 +26,7 @@ class Objective:
         batches, loss: their parameters.
         device: where the network is.
         dtype: for mixed precision, or None.
+        teacher: says what the scores should be, beside the labels; or None.
     """
 
     def __init__(
@@ -35,7 +37,11 @@ class Objective:
         loss: LossConfig,
         device: torch.device,
         dtype: torch.dtype | None,
+        teacher: Teacher | None = None,
     ) -> None:
+        if teacher is not None:
+            teacher.check_windows(sampler.window, batches, loss)
+        self.teacher = teacher
         self.sampler, self.batches, self.config, self.device, self.dtype = sampler, batches, loss, device, dtype
         self.windows = Prefetch(sampler.batch)
         self.range_hz = frontend.f_min_hz, frontend.f_max_hz
@@ -62,9 +68,13 @@ class Objective:
             positive, negative = (torch.cat([mask, mask[partner]]) for mask in (positive, negative))
         with autocast(self.dtype, self.device):
             logits = distributed.whole(network(distributed.part(features)))
-        if weights is not None:
-            logits = torch.cat([logits, logits])
-        return self._loss(logits, positive, negative, weights)
+        labelled = torch.cat([logits, logits]) if weights is not None else logits
+        loss = self._loss(labelled, positive, negative, weights)
+        if self.teacher is None:
+            return loss
+        with autocast(self.dtype, self.device):
+            taught = self.teacher.scores(features, plain.receptive_field, plain.stride)
+        return self.teacher.blend(loss, logits, taught, self.config.negative_weight)
 
     def _loss(self, logits: Tensor, positive: Tensor, negative: Tensor, weights: Tensor | None) -> Tensor:
         negative_weight = self.config.negative_weight
