@@ -1,4 +1,4 @@
-"""Watching a training: the time left, what the machine gave, and plots that DVC shows while it runs and then forgets."""
+"""Watching a training: the time left, what it took of the machine, and plots that DVC shows while it runs."""
 
 import csv
 import json
@@ -97,8 +97,6 @@ def test_dvc_shows_a_training_while_it_runs_and_git_never_sees_it(in_folder: Pat
 
 def test_without_the_package_it_says_what_to_install(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dvclive", None)
-    with (
-        pytest.raises(UserError, match=r"runtime\.live is true, .*pip install 'wakeword\[live\]'"),
-        watching.live(in_folder),
-    ):
+    told = r"runtime\.live is true, .*pip install 'wakeword\[live\]'"
+    with pytest.raises(UserError, match=told), watching.live(in_folder):
         pass
