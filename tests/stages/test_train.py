@@ -39,6 +39,7 @@ def test_a_training_that_is_killed_at_every_write_gives_the_same_bytes(tmp_path:
     # Before the first checkpoint was there, before the second, before the third, and when the outs were written.
     went_on = re.findall(r"going on from an interrupted training  epoch=(\d)", done.stderr)
     assert set(went_on) == {"1", "2", "3"} and len(went_on) < len(others)
+    assert "cannot read the checkpoint" not in done.stderr
     expected = outs(whole)
     assert {"models/best_model.pt", "data/mined.json", "data/reports/train/epochs.csv"} <= set(expected)
     assert outs(killed) == expected

@@ -179,7 +179,8 @@ def test_a_damaged_checkpoint_is_told_and_training_starts_afresh(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(logging.getLogger("wakeword"), "propagate", True)
-    start, args = copy.deepcopy(network), (loss_judge(objective), config, 0.01, 1, tmp_path)
+    short = config.model_copy(update={"epochs": 1, "steps_per_epoch": 5})
+    start, args = copy.deepcopy(network), (loss_judge(objective), short, 0.01, 1, tmp_path)
     whole = loop.train(network, objective, *args)
     checkpoint = tmp_path / "latest.pt"
     for kept in (0, 1000, checkpoint.stat().st_size // 2):
@@ -205,7 +206,7 @@ def test_what_is_logged_tells_the_figures_and_the_time_left(
     trained = loop.train(network, objective, loss_judge(objective), config, 0.01, 1, tmp_path)
     said = [(record.getMessage(), getattr(record, "wakeword_fields", {})) for record in caplog.records]
     steps = [fields for message, fields in said if message.endswith("of 20 steps of epoch 2/3")]
-    assert len(steps) == 20 and all(fields["training_left_s"] >= 0 for fields in steps)
+    assert len(steps) == 20 and all(fields["left_s"] >= 0 for fields in steps)
     # The last line of an epoch's steps tells what the epoch's own line does, and the dev figures of the one before.
     first, second = trained.history[:2]
     assert steps[-1]["loss"] == pytest.approx(second["loss"], rel=1e-3)
@@ -213,7 +214,7 @@ def test_what_is_logged_tells_the_figures_and_the_time_left(
     assert steps[-1]["lr"] == pytest.approx(second["lr"], rel=1e-3)
     assert steps[-1]["mean_recall"] == pytest.approx(first["mean_recall"], rel=1e-3) and steps[-1]["frr"] == 0.0
     epochs = [fields for message, fields in said if message in ("epoch 1/3", "epoch 2/3", "epoch 3/3")]
-    assert [fields["epoch"] for fields in epochs] == [1, 2, 3] and epochs[-1]["training_left_s"] == 0
+    assert [fields["epoch"] for fields in epochs] == [1, 2, 3] and epochs[-1]["left_s"] == 0
     system = [fields for message, fields in said if message == "system"]
     assert len(system) == 3 and all({"steps_per_s", "memory_mb", "waited_for_windows"} <= set(row) for row in system)
 

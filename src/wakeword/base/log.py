@@ -16,7 +16,7 @@ T = TypeVar("T")
 _FIELDS = "wakeword_fields"
 _QUIET_SECONDS = 15.0
 _FIGURES_SECONDS = 1.0
-_BAR_WITH_FIGURES = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt}{unit}{postfix}"
+_BAR_WITH_FIGURES = "{percentage:3.0f}%|{bar:8}| {n_fmt}/{total_fmt}{unit}{postfix}"
 
 
 class _Formatter(logging.Formatter):
@@ -81,8 +81,9 @@ def progress(
         items: anything iterable, consumed once and lazily.
         total: how many items there will be.
         what: the unit in the plural, such as "clips".
-        figures: returns what to show beside the progress after the last item, by name; a bar shows those named `..._s`
-            as hours, minutes and seconds. It is called once a second at most, so that it may wait for a GPU.
+        figures: returns what to show beside the progress after the last item, by name, the most important first: a
+            narrow terminal cuts off the rest. A bar shows those named `..._s` as hours, minutes and seconds; a line
+            has a `left_s` of its own, which another replaces. Called once a second at most, so it may wait for a GPU.
     """
     if logging.getLogger("wakeword").level == logging.ERROR:  # as `quieten` sets it
         yield from items
@@ -93,7 +94,8 @@ def progress(
 
 
 def _bar(items: Iterable[T], total: int, what: str, figures: Callable[[], Mapping[str, Any]] | None) -> Iterator[T]:
-    style = _BAR_WITH_FIGURES if figures else None
+    # Where a terminal does not know how wide it is, tqdm would leave nothing of a format with a bar.
+    style = _BAR_WITH_FIGURES if figures and os.get_terminal_size(sys.stderr.fileno()).columns else None
     bar = tqdm(items, total=total, unit=f" {what}", file=sys.stderr, leave=False, dynamic_ncols=True, bar_format=style)
     shown = -math.inf
     for item in bar:
@@ -117,5 +119,5 @@ def _lines(items: Iterable[T], total: int, what: str, figures: Callable[[], Mapp
         if now - said >= _QUIET_SECONDS:
             said = now
             rate = done / (now - started)
-            more = figures() if figures else {}
-            info(f"{done} of {total} {what}", per_s=round(rate, 1), left_s=round((total - done) / rate), **more)
+            pace = {"per_s": round(rate, 1), "left_s": round((total - done) / rate)}
+            info(f"{done} of {total} {what}", **pace | dict(figures() if figures else {}))

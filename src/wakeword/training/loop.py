@@ -120,10 +120,13 @@ def train(
         """Reading the loss waits for the GPU, so this is for now and then."""
         taken = step + 1 - first
         done = epoch - done_before + taken / config.steps_per_epoch
-        last = {name: history[-1][name] for name in ("mean_recall", "frr")} if history else {}
+        last = {name: _short(history[-1][name]) for name in ("mean_recall", "frr")} if history else {}
         return {
-            "training_left_s": seconds_left(time.monotonic() - begun, done, config.epochs - done_before),
-            **_short({"loss": loss_sum.item() / taken, "lr": rate, "gradient_norm": norm_sum.item() / taken} | last),
+            "left_s": seconds_left(time.monotonic() - begun, done, config.epochs - done_before),
+            "loss": _short(loss_sum.item() / taken),
+            **last,
+            "lr": _short(rate),
+            "gradient_norm": _short(norm_sum.item() / taken),
         }
 
     for epoch in range(len(history), config.epochs):
@@ -153,7 +156,7 @@ def train(
         seconds = time.monotonic() - started
         figures = system_figures(objective.device, config.steps_per_epoch, seconds) | objective.input_figures(seconds)
         system.append({"epoch": epoch + 1} | figures)
-        log.info("system", **_short(figures))
+        log.info("system", **{name: _short(value) for name, value in figures.items()})
         figures = distributed.from_first(partial(judge, ema.network))
         row = {
             "epoch": epoch + 1,
@@ -163,7 +166,8 @@ def train(
         }
         history.append(row | figures)
         left = seconds_left(time.monotonic() - begun, epoch + 1 - done_before, config.epochs - done_before)
-        log.info(f"epoch {epoch + 1}/{config.epochs}", **_short(history[-1]), training_left_s=left)
+        told = {name: _short(value) for name, value in history[-1].items()}
+        log.info(f"epoch {epoch + 1}/{config.epochs}", **told, left_s=left)
         if best["state"] is None or _rank(history[-1]) >= _rank(history[best["epoch"] - 1]):
             best = {"epoch": epoch + 1, "state": {k: v.detach().clone() for k, v in ema.network.state_dict().items()}}
         if mine is not None and config.mining.due(epoch + 1, config.epochs):
@@ -197,8 +201,8 @@ def forget(checkpoints: Path) -> None:
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def _short(figures: dict[str, float]) -> dict[str, float]:
-    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in figures.items()}
+def _short(value: float) -> float:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _rank(row: dict[str, float]) -> tuple[float, float]:
