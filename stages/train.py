@@ -3,8 +3,8 @@
 What was mined on the way, `data/mined.json`.
 """
 
-import csv
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,13 @@ from wakeword.training.mining import Mined, write_mined
 from wakeword.training.objective import Objective
 from wakeword.training.plots import draw_training
 from wakeword.training.sampler import WindowSampler
+from wakeword.training.watching import Rows, live, write_rows
 
 FEATURES, CMVN, FOUND_LR = Path("data/npy"), Path("data/cmvn.json"), Path("data/reports/find-lr/metrics.json")
 MODEL, REPORT, CHECKPOINTS = Path("models/best_model.pt"), Path("data/reports/train"), Path(".cache/checkpoints")
 MINED = Path("data/mined.json")
+# No outs: they differ from run to run.
+SYSTEM, LIVE = Path(".cache/train_system.csv"), Path("dvclive")
 
 
 class Params(Section):
@@ -105,8 +108,15 @@ def run() -> None:
         )
 
     checkpoints = CHECKPOINTS / fingerprint([fingerprints, source_fingerprint(), device.type])
-    trained = loop.train(network, objective, judge, config, lr, seed, checkpoints, mine)
     first = distributed.rank() == 0
+    with live(LIVE) if params.runtime.live and first else nullcontext() as show:
+
+        def watch(history: Rows, system: Rows) -> None:
+            write_rows(SYSTEM, system)
+            if show is not None:
+                show(history, system)
+
+        trained = loop.train(network, objective, judge, config, lr, seed, checkpoints, mine, watch if first else None)
     distributed.leave()
     if not first:
         return
@@ -116,10 +126,7 @@ def run() -> None:
         best = trained.history[trained.best_epoch - 1]
         figures = {"best_epoch": trained.best_epoch, "dev": best, "parameters": parameter_count(trained.network)}
         write_json(folder / "metrics.json", figures)
-        with (folder / "epochs.csv").open("w", newline="") as file:
-            rows = csv.DictWriter(file, trained.history[0], lineterminator="\n")
-            rows.writeheader()
-            rows.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in trained.history)
+        write_rows(folder / "epochs.csv", trained.history)
         draw_training(folder / "epochs.png", trained.history, trained.best_epoch)
     write_mined(MINED, trained.mined)
     save(MODEL, model, params.model)
