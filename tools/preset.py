@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     yaml = YAML()
     yaml.width = 120
+    yaml.preserve_quotes = True  # unquoted, a pin such as "a:*" is no YAML within braces
     params = yaml.load(PARAMS_FILE)
     for name in parser.parse_args().names:
         merge(params, yaml.load(PRESETS / f"{name}.yaml"))

