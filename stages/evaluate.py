@@ -199,7 +199,8 @@ def publish(
     report: dict[str, Any] = {}
     sections: list[tuple[str, Path | None, Sequence[Mistake]]] = []
     for each, more_curves in zip(examined.values(), curves, strict=True):
-        stem = "" if len(examined) == 1 else f"{each.index}_"
+        # dvc.yaml names the plots of the first phrase.
+        stem = "" if each.index == 0 else f"{each.index}_"
         report[each.phrase] = {"operating_point": {**points[each.phrase], "test": each.at_point}, **each.report}
         mistakes = worst_mistakes(each, test, setting, max(2, CUTS // 2 // len(examined)))
         draw(folder, stem, each, test, setting, more_curves, mistakes)

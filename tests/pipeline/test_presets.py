@@ -30,13 +30,12 @@ def leaves(value: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any
 @pytest.mark.parametrize(
     "names",
     [
-        "snowboy+full",
         "people+people_typed+full",
-        "snowboy+tiny",
+        "people+tiny",
         "quick+tiny",
         "full+quick",
         "full+tiny",
-        "snowboy+teacher",
+        "people+teacher",
         "quick+teacher",
     ],
 )
