@@ -44,7 +44,7 @@ def run() -> None:
         streams, len(params.phrases), train.batches, train.loss, network.receptive_field, network.stride, seed
     )
     dtype = devices.precision(train.amp, device)
-    objective = Objective(sampler, params.features, train.batches, train.loss, device, dtype)
+    objective = Objective(sampler, params.features, train.batches, train.loss, device, dtype, train.accumulate)
     found = lr_range_test.run(network, objective, train.optimizer, params.find_lr, seed)
     with replacing_folder(REPORT) as folder:
         write_json(

@@ -1,6 +1,6 @@
 """One training step's forward and backward pass, shared by training and the learning-rate range test."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -10,7 +10,14 @@ from wakeword.features.frontend import FRAME_MS, FrontendConfig
 from wakeword.training import distributed
 from wakeword.training.config import BatchConfig, FocalConfig, LossConfig, OptimizerConfig
 from wakeword.training.devices import autocast
-from wakeword.training.losses import Shape, max_pooling_bce, per_frame_bce
+from wakeword.training.losses import (
+    Divisors,
+    Shape,
+    max_pooling_bce,
+    max_pooling_divisors,
+    per_frame_bce,
+    per_frame_divisors,
+)
 from wakeword.training.prefetch import Prefetch
 from wakeword.training.sampler import WindowSampler
 from wakeword.training.spec_augment import spec_augment
@@ -25,6 +32,11 @@ class Objective:
         batches, loss: their parameters.
         device: where the network is.
         dtype: for mixed precision, or None.
+        accumulate: micro-batches that a batch is computed in; a divisor of the batch's size and, where several
+            processes share it, of each one's part.
+
+    Attributes:
+        negative_weight: weight of other sound against that of the phrases; that of `loss` until it is set.
     """
 
     def __init__(
@@ -35,8 +47,10 @@ class Objective:
         loss: LossConfig,
         device: torch.device,
         dtype: torch.dtype | None,
+        accumulate: int = 1,
     ) -> None:
         self.sampler, self.batches, self.config, self.device, self.dtype = sampler, batches, loss, device, dtype
+        self.accumulate, self.negative_weight = accumulate, loss.negative_weight
         self.windows = Prefetch(sampler.batch)
         self.range_hz = frontend.f_min_hz, frontend.f_max_hz
         focal = loss.focal or FocalConfig(gamma=0.0)
@@ -46,6 +60,25 @@ class Objective:
         """Return the loss, a scalar with gradients, of the batch of `step`.
 
         The network may be wrapped by `distributed.parallel`.
+        """
+        return torch.stack(list(self._micro_losses(network, step))).sum()
+
+    def backward(self, network: nn.Module, step: int, scale: Callable[[Tensor], Tensor] = lambda loss: loss) -> Tensor:
+        """Add the gradients of the loss of `step`, scaled, to those of the network, and return the loss, a scalar.
+
+        Each micro-batch is forgotten before the next, which is what saves memory.
+        """
+        total = torch.zeros((), device=self.device)
+        for loss in self._micro_losses(network, step):
+            scale(loss).backward()
+            total += loss.detach()
+        return total
+
+    def _micro_losses(self, network: nn.Module, step: int) -> Iterator[Tensor]:
+        """Yield the losses of the micro-batches, which add up to that of the batch, as all are divided by what it is.
+
+        Augmentation is drawn for the whole batch. A micro-batch has one window of `accumulate`, so that all kinds are
+        shared out evenly, as `distributed.part` does with it among processes.
         """
         plain = distributed.alone(network)
         batch = self.windows(step)
@@ -60,18 +93,33 @@ class Objective:
             # A mixed window is taken for both of what it is mixed from, each by its share.
             weights = torch.cat([share, 1.0 - share])
             positive, negative = (torch.cat([mask, mask[partner]]) for mask in (positive, negative))
-        with autocast(self.dtype, self.device):
-            logits = distributed.whole(network(distributed.part(features)))
-        if weights is not None:
-            logits = torch.cat([logits, logits])
-        return self._loss(logits, positive, negative, weights)
+        divisors = self._divisors(positive, negative, weights)
+        for first in range(self.accumulate):
+            # Of what mixup doubled, too, these are the rows of the same windows.
+            rows = slice(first, None, self.accumulate)
+            with autocast(self.dtype, self.device):
+                logits = distributed.whole(network(distributed.part(features[rows])))
+            if weights is not None:
+                logits = torch.cat([logits, logits])
+            some_weights = None if weights is None else weights[rows]
+            yield self._loss(logits, positive[rows], negative[rows], some_weights, divisors)
 
-    def _loss(self, logits: Tensor, positive: Tensor, negative: Tensor, weights: Tensor | None) -> Tensor:
-        negative_weight = self.config.negative_weight
+    def _divisors(self, positive: Tensor, negative: Tensor, weights: Tensor | None) -> Divisors:
         if self.config.name == "per_frame":
-            return per_frame_bce(logits, positive, negative, negative_weight, self.shape, weights)
-        stretch = max(1, self.config.negative_ms // (self.sampler.stride * FRAME_MS))
-        return max_pooling_bce(logits, positive, negative, stretch, negative_weight, self.shape, weights)
+            return per_frame_divisors(positive, negative, weights)
+        return max_pooling_divisors(positive, negative, self._stretch, weights)
+
+    def _loss(
+        self, logits: Tensor, positive: Tensor, negative: Tensor, weights: Tensor | None, divisors: Divisors
+    ) -> Tensor:
+        weight, shape = self.negative_weight, self.shape
+        if self.config.name == "per_frame":
+            return per_frame_bce(logits, positive, negative, weight, shape, weights, divisors)
+        return max_pooling_bce(logits, positive, negative, self._stretch, weight, shape, weights, divisors)
+
+    @property
+    def _stretch(self) -> int:
+        return max(1, self.config.negative_ms // (self.sampler.stride * FRAME_MS))
 
     def feed_back(self, moments: Iterable[tuple[str, float]], share: float) -> None:
         """Lay a share of the windows of all further steps around moments; see `WindowSampler.feed_back`."""
