@@ -1,4 +1,7 @@
-"""Train a tiny network in two processes: `python share_training.py STREAMS OUT`. With OUT "wait", wait to be ended."""
+"""Train a tiny network in two processes: `python share_training.py STREAMS OUT`.
+
+With OUT "halves" batches are computed in two micro-batches, with OUT "wait" it waits to be ended.
+"""
 
 import os
 import sys
@@ -20,7 +23,7 @@ from wakeword.training.sampler import WindowSampler
 CONFIG = TrainConfig(epochs=2, steps_per_epoch=4, threads=1, ema_decay=0.9, nproc=2, batches=BATCHES, loss=LOSS)
 
 
-def train(folder: Path, checkpoints: Path) -> loop.Training:
+def train(folder: Path, checkpoints: Path, parts: int = 1) -> loop.Training:
     """Train on streams, alone or as one of several processes. Dropout is off: only it may differ between the two."""
     torch.set_num_threads(1)
     torch.manual_seed(3)
@@ -28,7 +31,7 @@ def train(folder: Path, checkpoints: Path) -> loop.Training:
     config = MODEL.model_copy(update={"dropout": 0.0})
     network = Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
     sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
-    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, torch.device("cpu"), None)
+    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, torch.device("cpu"), None, parts)
 
     def judge(candidate: Network) -> dict[str, float]:
         assert distributed.rank() == 0
@@ -42,11 +45,12 @@ def run() -> None:
     if not distributed.launched():
         distributed.launch(2, Path(__file__), *sys.argv[1:])
         return
-    distributed.join(torch.device("cpu"), BATCHES.size)
+    parts = 2 if out.name == "halves" else 1
+    distributed.join(torch.device("cpu"), BATCHES.size, parts)
     if out.name == "wait":
         (out.parent / f"{distributed.rank()}.pid").write_text(str(os.getpid()))
         time.sleep(120)
-    trained = train(folder, out.parent / "checkpoints")
+    trained = train(folder, out.parent / "checkpoints", parts)
     torch.save({"state": trained.network.state_dict(), "history": trained.history}, f"{out}.{distributed.rank()}")
     distributed.leave()
 

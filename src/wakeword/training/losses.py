@@ -134,7 +134,8 @@ def _bce(logits: Tensor, wanted: bool, shape: Shape) -> Tensor:
 def _stretches(negative: Tensor, stretch: int) -> Tensor:
     """Return in which stretches there is other sound, `(batch, stretches, phrases)` bool."""
     spare = -negative.shape[1] % stretch
-    return functional.pad(negative, (0, 0, 0, spare)).unflatten(1, (-1, stretch)).any(dim=2)
+    heard: Tensor = functional.pad(negative, (0, 0, 0, spare)).unflatten(1, (-1, stretch)).any(dim=2)
+    return heard
 
 
 def _total(losses: Tensor, counted: Tensor, weights: Tensor | None) -> Tensor:
@@ -153,5 +154,4 @@ def _count(counted: Tensor, weights: Tensor | None) -> Tensor | int:
 
 def _each(counted: Tensor, weights: Tensor) -> Tensor:
     """Return the weight of each thing that counts; the first dimension of `counted` is the batch."""
-    each: Tensor = weights.view(-1, *[1] * (counted.ndim - 1)).expand_as(counted)[counted]
-    return each
+    return weights.view(-1, *[1] * (counted.ndim - 1)).expand_as(counted)[counted]
