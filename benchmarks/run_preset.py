@@ -35,6 +35,7 @@ def main() -> None:
         if arguments.preset != "default":
             subprocess.run([sys.executable, "tools/preset.py", *arguments.preset.split("+")], cwd=clone, check=True)
             anchor_root(clone / "params.yaml")
+            shutil.copytree(ROOT / "data" / "teacher", clone / "data" / "teacher", dirs_exist_ok=True)
         status, cost = measure(["dvc", "repro"], clone)
         if status:
             sys.exit(status)

@@ -146,7 +146,7 @@ def publish(files: dict[Path, bytes], inputs: Inputs, report: dict[str, Any]) ->
         frame_shift_ms=inputs.model.network.frame_shift_ms,
         receptive_field_ms=Scorer(files[FP32]).info.receptive_field_ms,
         sizes={path.name: len(content) for path, content in files.items()},
-        licences=sorted(inputs.ingested["licence"]),
+        licences=licences(inputs),
         ingest=inputs.ingested,
         evaluate=inputs.evaluated,
         export=report,
@@ -197,7 +197,13 @@ def described(content: bytes, inputs: Inputs, measured: dict[str, dict[str, Any]
         "fingerprints": fingerprints(inputs.model),
     }
     metadata = {name: json.dumps(value, sort_keys=True, ensure_ascii=False) for name, value in values.items()}
-    return with_metadata(content, {**metadata, "licence": licence_line(sorted(inputs.ingested["licence"]))})
+    return with_metadata(content, {**metadata, "licence": licence_line(licences(inputs))})
+
+
+def licences(inputs: Inputs) -> list[str]:
+    """Return the licences of all that the model learned from; those of a teacher's other data nobody recorded."""
+    known = set(inputs.ingested["licence"])
+    return sorted(known | ({"unknown"} if "teacher_data" in inputs.model.fingerprints else set()))
 
 
 def fingerprints(model: TrainedModel) -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from wakeword.base import log
 from wakeword.base.files import replacing_folder, write_json
-from wakeword.base.params import Phrases, Section, Seed, load
+from wakeword.base.params import Language, Phrases, Section, Seed, load
 from wakeword.base.stage import main
 from wakeword.features import cmvn
 from wakeword.features.frontend import FrontendConfig
@@ -15,6 +15,7 @@ from wakeword.models.network import Network
 from wakeword.runtime_config import RuntimeConfig
 from wakeword.training import devices, lr_range_test
 from wakeword.training.config import FindLrConfig, TrainConfig
+from wakeword.training.distillation import load_teacher
 from wakeword.training.objective import Objective
 from wakeword.training.plots import draw_lr_range_test
 from wakeword.training.sampler import WindowSampler
@@ -24,6 +25,7 @@ FEATURES, CMVN, REPORT = Path("data/npy"), Path("data/cmvn.json"), Path("data/re
 
 class Params(Section):
     phrases: Phrases
+    language: Language = "en"
     seed: Seed
     features: FrontendConfig = FrontendConfig()
     model: ModelConfig = DsTcnConfig()
@@ -44,7 +46,8 @@ def run() -> None:
         streams, len(params.phrases), train.batches, train.loss, network.receptive_field, network.stride, seed
     )
     dtype = devices.precision(train.amp, device)
-    objective = Objective(sampler, params.features, train.batches, train.loss, device, dtype, train.accumulate)
+    teacher = train.teacher and load_teacher(train.teacher, params.features, params.phrases, params.language, device)
+    objective = Objective(sampler, params.features, train.batches, train.loss, device, dtype, teacher, train.accumulate)
     found = lr_range_test.run(network, objective, train.optimizer, params.find_lr, seed)
     with replacing_folder(REPORT) as folder:
         write_json(

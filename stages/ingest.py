@@ -28,6 +28,7 @@ def run() -> None:
         workers=workers.count(params.runtime.workers),
         corpus=Path("data/corpus"),
         report=Path("data/reports/ingest"),
+        voices=Path("data/voices"),
         downloads=Path(params.runtime.downloads),
     )
 

@@ -3,10 +3,11 @@
 What was mined on the way, `data/mined.json`.
 """
 
-import csv
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from wakeword.base import log
 from wakeword.base.errors import UserError
@@ -24,14 +25,18 @@ from wakeword.models.network import Network, parameter_count, score_stream
 from wakeword.runtime_config import RuntimeConfig
 from wakeword.training import devices, distributed, loop, mining
 from wakeword.training.config import TrainConfig
+from wakeword.training.distillation import load_teacher
 from wakeword.training.mining import Mined, write_mined
 from wakeword.training.objective import Objective
 from wakeword.training.plots import draw_training
 from wakeword.training.sampler import WindowSampler
+from wakeword.training.watching import Rows, live, write_rows
 
 FEATURES, CMVN, FOUND_LR = Path("data/npy"), Path("data/cmvn.json"), Path("data/reports/find-lr/metrics.json")
 MODEL, REPORT, CHECKPOINTS = Path("models/best_model.pt"), Path("data/reports/train"), Path(".cache/checkpoints")
 MINED = Path("data/mined.json")
+# No outs: they differ from run to run.
+SYSTEM, LIVE = Path(".cache/train_system.csv"), Path("dvclive")
 
 
 class Params(Section):
@@ -65,15 +70,27 @@ def run() -> None:
         train, len(params.phrases), config.batches, config.loss, network.receptive_field, network.stride, seed
     )
     dtype = devices.precision(config.amp, device)
-    objective = Objective(sampler, params.features, config.batches, config.loss, device, dtype, config.accumulate)
+    teacher = config.teacher and load_teacher(config.teacher, params.features, params.phrases, params.language, device)
+    objective = Objective(
+        sampler, params.features, config.batches, config.loss, device, dtype, teacher, config.accumulate
+    )
     lr = suggested_lr() if config.lr == "auto" else config.lr
     data = [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
     # What only evaluate reads of its section must not make this another training.
-    inert = {"runtime": True, "evaluate": {"target_fah", "report_fah", "max_fah"}}
+    inert: dict[str, Any] = {"runtime": True, "evaluate": {"target_fah", "report_fah", "max_fah"}}
+    if config.teacher is None:
+        inert["train"] = {"teacher"}  # models of before there were teachers keep their name
     fingerprints = {
         "data": hash_files([*data, CMVN]),
         "params": fingerprint(params.model_dump(mode="json", exclude=inert) | {"lr": lr}),
     }
+    if teacher:
+        fingerprints |= teacher.provenance(fingerprints["data"])
+    if "teacher_data" in fingerprints:
+        log.warning(
+            "a teacher learned from other data, which may hold what is dev or test here and have licences of its own",
+            data=fingerprints["teacher_data"],
+        )
     log.info("training", parameters=parameter_count(network), lr=f"{lr:.3g}", device=device.type)
 
     def judge(candidate: Network) -> dict[str, float]:
@@ -95,27 +112,31 @@ def run() -> None:
         )
 
     checkpoints = CHECKPOINTS / fingerprint([fingerprints, source_fingerprint(), device.type])
-    trained = loop.train(network, objective, judge, config, lr, seed, checkpoints, mine)
     first = distributed.rank() == 0
+    with live(LIVE) if params.runtime.live and first else nullcontext() as show:
+
+        def watch(history: Rows, system: Rows) -> None:
+            write_rows(SYSTEM, system)
+            if show is not None:
+                show(history, system)
+
+        trained = loop.train(network, objective, judge, config, lr, seed, checkpoints, mine, watch if first else None)
     distributed.leave()
     if not first:
         return
 
     model = TrainedModel(trained.network, params.features, params.phrases, params.language, fingerprints)
     with replacing_folder(REPORT) as folder:
-        dev = trained.kept_figures
-        figures = {"best_epoch": trained.best_epoch, "dev": dev, "parameters": parameter_count(trained.network)}
+        dev_figures = trained.kept_figures
+        figures = {"best_epoch": trained.best_epoch, "dev": dev_figures, "parameters": parameter_count(trained.network)}
         average = {} if trained.average is None else {"average": asdict(trained.average)}
         write_json(folder / "metrics.json", figures | average)
-        with (folder / "epochs.csv").open("w", newline="") as file:
-            rows = csv.DictWriter(file, trained.history[0], lineterminator="\n")
-            rows.writeheader()
-            rows.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in trained.history)
+        write_rows(folder / "epochs.csv", trained.history)
         draw_training(folder / "epochs.png", trained.history, trained.kept_epochs)
     write_mined(MINED, trained.mined)
     save(MODEL, model, params.model)
     loop.forget(checkpoints)
-    log.info("kept", epochs=trained.kept_epochs, mean_recall=round(dev["mean_recall"], 4), file=MODEL)
+    log.info("kept", epochs=trained.kept_epochs, mean_recall=round(dev_figures["mean_recall"], 4), file=MODEL)
 
 
 def suggested_lr() -> float:

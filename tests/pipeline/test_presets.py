@@ -1,5 +1,6 @@
 """Presets: they lie over each other as `make results-A+B` lays them, and keep what their comments promise."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,17 @@ def leaves(value: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any
 
 
 @pytest.mark.parametrize(
-    "names", ["snowboy+full", "snowboy+typed+full", "smart_mirror+tiny", "quick+tiny", "full+quick", "full+tiny"]
+    "names",
+    [
+        "snowboy+full",
+        "people+people_typed+full",
+        "snowboy+tiny",
+        "quick+tiny",
+        "full+quick",
+        "full+tiny",
+        "snowboy+teacher",
+        "quick+teacher",
+    ],
 )
 def test_what_the_last_preset_sets_stands_and_all_else_stays(names: str, tmp_path: Path) -> None:
     params = read("params.yaml")
@@ -49,6 +60,18 @@ def test_tiny_fits_a_microcontroller() -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == 13_385
 
 
+def test_the_teacher_is_larger_than_its_student_and_trained_on_the_same() -> None:
+    params, taught = read("params.yaml"), read("params.yaml")
+    preset.merge(params, read("presets/teacher.yaml"))
+    preset.merge(taught, read("presets/distilled.yaml"))
+    teacher, student = (DsTcn(DsTcnConfig(**each["model"]), each["features"]["mels"], 1) for each in (params, taught))
+    sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in (teacher, student)]
+    assert sizes == [176_385, 51_329] and teacher.receptive_field == student.receptive_field
+    assert taught["model"] == read("params.yaml")["model"] and taught["train"]["teacher"]["files"] == ["best_model.pt"]
+    changed = {path[0] for path, value in leaves(params).items() if leaves(taught).get(path) != value}
+    assert changed == {"model", "train", "export"}
+
+
 def test_full_is_long_enough_for_a_rate_of_half_a_false_alarm_an_hour() -> None:
     streams = read("presets/full.yaml")["streams"]
     assert min(streams["dev_hours"], streams["test_hours"]) >= 10
@@ -56,8 +79,19 @@ def test_full_is_long_enough_for_a_rate_of_half_a_false_alarm_an_hour() -> None:
 
 def test_with_voices_every_engine_speaks(tmp_path: Path) -> None:
     params = read("params.yaml")
-    for name in ("snowboy", "voices"):
+    for name in ("people", "voices"):
         preset.merge(params, read(f"presets/{name}.yaml"))
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     synthesis = params_schema.load(params_schema.Params, tmp_path / "params.yaml").ingest.synthesis
     assert synthesis and set(synthesis.engines.shares()) == set(ENGINES)
+
+
+def test_rows_with_fewer_recordings_are_judged_by_the_same_ones() -> None:
+    names = [f"keyword/picovoice_wwb/{phrase}/{digit}0.flac" for phrase in ("a", "b") for digit in "0123456789abcdef"]
+    judges = []
+    for row in ("people", "people_50", "people_10", "people_typed"):
+        pins = read(f"presets/{row}.yaml")["split"]["pins"]
+        dealt = [next(split for pattern, split in pins.items() if fnmatch(name, pattern)) for name in names]
+        judges.append([name for name, split in zip(names, dealt, strict=True) if split == "test"])
+        assert ("train" in dealt) == (row != "people_typed")
+    assert len(judges[0]) == 8 and judges.count(judges[0]) == 4

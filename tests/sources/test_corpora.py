@@ -238,7 +238,7 @@ def test_corpora_from_a_folder_and_from_the_web_become_one_corpus(
             folders=[FolderConfig(path=".")],
             corpora=[CorpusConfig(name="speech_commands", path="sc"), web],
         )
-        ingest(config, PHRASES, "en", 1, 1, tmp_path / "corpus", tmp_path / "report", tmp_path / "downloads")
+        ingest(config, PHRASES, "en", 1, 1, tmp_path / "corpus", tmp_path / "report", downloads=tmp_path / "downloads")
     clips = {clip.origin.path: clip for clip in Corpus.open(tmp_path / "corpus").clips}
     assert sorted(clips) == [
         "musan/musan/noise/free-sound/n.wav",

@@ -1,7 +1,7 @@
 """The export stage as a person runs it, on a small project whose earlier stages are made up here."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,20 @@ def test_the_stage_writes_what_ships(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert command_line(["detect", str(tmp_path / "a.wav"), "--model", str(tmp_path / "models/wakeword.onnx")]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(detector.process(pcm)) > 0
     assert "| int8 |" in (tmp_path / "models/README.md").read_text()
+
+
+def test_what_a_teacher_learned_from_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path)
+    model = replace(trained(), fingerprints={"data": "abc", "teacher": "def"})
+    for prints, line in (({}, "CC0-1.0"), ({"teacher_data": "other"}, "CC0-1.0; unknown")):
+        taught = replace(model, fingerprints=model.fingerprints | prints)
+        checkpoint.save(tmp_path / "models/best_model.pt", taught, SMALL)
+        run_here(tmp_path, monkeypatch)
+        info = Scorer(tmp_path / "models/wakeword.onnx").info
+        assert info.licence == f"trained on data under: {line}" and info.fingerprints["teacher"] == "def"
+        card = (tmp_path / "models/README.md").read_text()
+        assert "teacher `def`" in card
+        assert ("a teacher that was trained on other data" in card) == ("no known licence" in card) == bool(prints)
 
 
 def test_a_model_of_another_stride_ships_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

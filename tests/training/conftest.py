@@ -10,7 +10,7 @@ from wakeword.features.cmvn import accumulate
 from wakeword.features.frontend import FRAME_MS, FrontendConfig, log_mel
 from wakeword.features.store import Segment, Stream, StreamSet, write
 from wakeword.models.config import DsTcnConfig
-from wakeword.models.network import Network
+from wakeword.models.network import Network, score_stream
 from wakeword.training.config import BatchConfig, LossConfig, SpecAugmentConfig, TrainConfig
 from wakeword.training.objective import Objective
 from wakeword.training.sampler import WindowSampler
@@ -25,6 +25,17 @@ RATE = 16_000
 def tone(rng: np.random.Generator, rising: bool) -> np.ndarray:
     sweep = np.geomspace(400, 2000, int(0.4 * RATE)) if rising else np.geomspace(2000, 400, int(0.4 * RATE))
     return 0.2 * rng.uniform(0.5, 2.0) * np.sin(2 * np.pi * np.cumsum(sweep) / RATE)
+
+
+def tells_tones_apart(streams: StreamSet, network: Network) -> bool:
+    """Say whether a network scores every rising tone of the first stream higher than any falling one."""
+    stream = streams.streams[0]
+    scores = score_stream(network, streams.features(stream))[:, 0]
+    peaks: dict[bool, list[float]] = {True: [], False: []}
+    for segment in stream.segments:
+        first, last = (int(at_s * 1000 / network.frame_shift_ms) for at_s in (segment.start_s, segment.end_s + 0.3))
+        peaks[segment.phrase == 0].append(scores[first:last].max().item())
+    return min(peaks[True]) > max(peaks[False])
 
 
 @pytest.fixture(scope="session")

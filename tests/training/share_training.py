@@ -1,6 +1,7 @@
 """Train a tiny network in two processes: `python share_training.py STREAMS OUT`.
 
-With OUT "halves" batches are computed in two micro-batches, with OUT "wait" it waits to be ended.
+With OUT "taught" it has a teacher of another stride, with "halves" two micro-batches too, with "wait" it waits to be
+ended.
 """
 
 import os
@@ -14,24 +15,32 @@ from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL
 from wakeword.base.stage import main
 from wakeword.features.cmvn import accumulate
 from wakeword.features.store import StreamSet
+from wakeword.models.checkpoint import TrainedModel
 from wakeword.models.network import Network
 from wakeword.training import distributed, loop
-from wakeword.training.config import TrainConfig
+from wakeword.training.config import TeacherConfig, TrainConfig
+from wakeword.training.distillation import Teacher
 from wakeword.training.objective import Objective
 from wakeword.training.sampler import WindowSampler
 
+DEVICE = torch.device("cpu")
 CONFIG = TrainConfig(epochs=2, steps_per_epoch=4, threads=1, ema_decay=0.9, nproc=2, batches=BATCHES, loss=LOSS)
 
 
-def train(folder: Path, checkpoints: Path, parts: int = 1) -> loop.Training:
+def built(streams: StreamSet, stride: int) -> Network:
+    config = MODEL.model_copy(update={"dropout": 0.0, "stride": stride})
+    return Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
+
+
+def train(folder: Path, checkpoints: Path, taught: bool = False, parts: int = 1) -> loop.Training:
     """Train on streams, alone or as one of several processes. Dropout is off: only it may differ between the two."""
     torch.set_num_threads(1)
     torch.manual_seed(3)
     streams = StreamSet.open(folder, "train")
-    config = MODEL.model_copy(update={"dropout": 0.0})
-    network = Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
+    network, master = (built(streams, stride) for stride in (2, 3))
+    teacher = Teacher([TrainedModel(master, FRONTEND, ["a"], "en", {})], TeacherConfig(files=["a.pt"]), DEVICE)
     sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
-    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, torch.device("cpu"), None, parts)
+    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, DEVICE, None, teacher if taught else None, parts)
 
     def judge(candidate: Network) -> dict[str, float]:
         assert distributed.rank() == 0
@@ -46,11 +55,11 @@ def run() -> None:
         distributed.launch(2, Path(__file__), *sys.argv[1:])
         return
     parts = 2 if out.name == "halves" else 1
-    distributed.join(torch.device("cpu"), BATCHES.size, parts)
+    distributed.join(DEVICE, BATCHES.size, parts)
     if out.name == "wait":
         (out.parent / f"{distributed.rank()}.pid").write_text(str(os.getpid()))
         time.sleep(120)
-    trained = train(folder, out.parent / "checkpoints", parts)
+    trained = train(folder, out.parent / "checkpoints", out.name in ("taught", "halves"), parts)
     torch.save({"state": trained.network.state_dict(), "history": trained.history}, f"{out}.{distributed.rank()}")
     distributed.leave()
 

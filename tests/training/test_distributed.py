@@ -25,13 +25,16 @@ def start(streams: StreamSet, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-@pytest.mark.parametrize(("out", "accumulate"), [("whole", 1), ("halves", 2)])
-def test_two_processes_give_the_result_of_one(streams: StreamSet, tmp_path: Path, out: str, accumulate: int) -> None:
+@pytest.mark.parametrize(("out", "taught", "parts"), [("plain", False, 1), ("taught", True, 1), ("halves", True, 2)])
+def test_two_processes_give_the_result_of_one(
+    streams: StreamSet, tmp_path: Path, out: str, taught: bool, parts: int
+) -> None:
     process = start(streams, tmp_path / out)
     _, said = process.communicate(timeout=200)
     assert process.returncode == 0, said
     shared = [torch.load(tmp_path / f"{out}.{rank}", weights_only=True) for rank in range(2)]
-    single = share_training.train(Path(str(streams.all_features.filename)).parent, tmp_path / "alone", accumulate)
+    folder = Path(str(streams.all_features.filename)).parent
+    single = share_training.train(folder, tmp_path / "alone", taught, parts)
     for name, expected in single.network.state_dict().items():
         assert torch.equal(shared[0]["state"][name], shared[1]["state"][name]), name
         assert torch.allclose(shared[0]["state"][name].float(), expected.float(), rtol=1e-3, atol=1e-5), name

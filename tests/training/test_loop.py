@@ -1,18 +1,20 @@
 """Training learns, is repeatable, goes on exactly where it was cut off, and keeps what was judged."""
 
 import copy
+import logging
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL
+from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL, tells_tones_apart
+from wakeword.base import log
 from wakeword.base.errors import UserError
 from wakeword.features.cmvn import accumulate
 from wakeword.features.store import StreamSet
-from wakeword.models.network import Network, score_stream
-from wakeword.training import loop
+from wakeword.models.network import Network
+from wakeword.training import loop, watching
 from wakeword.training.config import EarlyStoppingConfig, FahControlConfig, MiningConfig, TrainConfig
 from wakeword.training.mining import Mined
 from wakeword.training.objective import Objective, optimizer
@@ -53,15 +55,7 @@ def test_it_learns_and_keeps_the_judged_average(
     assert all(torch.equal(kept[name], tensor) for name, tensor in judged[trained.best_epoch - 1].items())
     # Not the raw weights: those of the last step differ from their average.
     assert not torch.equal(kept["body.head.weight"], network.state_dict()["body.head.weight"])
-    # It tells rising tones from falling ones.
-    stream = streams.streams[0]
-    scores = score_stream(trained.network, streams.features(stream))[:, 0]
-    peaks = {True: [], False: []}
-    for segment in stream.segments:
-        first, last = (int(at_s * 1000 / network.frame_shift_ms) for at_s in (segment.start_s, segment.end_s + 0.3))
-        window = scores[first:last]
-        peaks[segment.phrase == 0].append(window.max().item())
-    assert min(peaks[True]) > max(peaks[False])
+    assert tells_tones_apart(streams, trained.network)
 
 
 def test_the_same_seed_gives_the_same_bits(
@@ -93,10 +87,20 @@ def test_a_training_that_was_cut_off_ends_the_same_to_the_bit(
             raise Cut
         return loss_judge(objective)(candidate)
 
+    seen: list[list[float]] = []
+
+    def watch(history: watching.Rows, system: watching.Rows) -> None:
+        assert all(row["memory_mb"] > 1 and row["steps_per_s"] > 0 for row in system)
+        assert [row["epoch"] for row in history] == [row["epoch"] for row in system]
+        seen.append([row["epoch"] for row in system])
+
     with pytest.raises(Cut):
-        loop.train(copy.deepcopy(start), objective, cut, config, 0.01, 1, tmp_path / "cut")
+        loop.train(copy.deepcopy(start), objective, cut, config, 0.01, 1, tmp_path / "cut", watch=watch)
     torch.manual_seed(99)  # whatever happened in between
-    resumed = loop.train(copy.deepcopy(start), objective, loss_judge(objective), config, 0.01, 1, tmp_path / "cut")
+    judge = loss_judge(objective)
+    resumed = loop.train(copy.deepcopy(start), objective, judge, config, 0.01, 1, tmp_path / "cut", watch=watch)
+    after = [[1], [1, 2], [1, 2, 3]]
+    assert seen == after[:cut_after] + after[cut_after - 1 :]  # at once when it goes on, so that nothing is missing
     one, two = whole.network.state_dict(), resumed.network.state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert whole.history == resumed.history
@@ -158,6 +162,55 @@ def test_a_training_that_was_cut_off_goes_on_with_what_was_mined(
     one, two = whole.network.state_dict(), resumed.network.state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert whole.history == resumed.history and whole.mined == resumed.mined
+
+
+def test_a_damaged_checkpoint_is_told_and_training_starts_afresh(
+    network: Network,
+    objective: Objective,
+    config: TrainConfig,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("wakeword"), "propagate", True)
+    short = config.model_copy(update={"epochs": 1, "steps_per_epoch": 5})
+    start, args = copy.deepcopy(network), (loss_judge(objective), short, 0.01, 1, tmp_path)
+    whole = loop.train(network, objective, *args)
+    checkpoint = tmp_path / "latest.pt"
+    for kept in (0, 1000, checkpoint.stat().st_size // 2):
+        checkpoint.write_bytes(checkpoint.read_bytes()[:kept])
+        again = loop.train(copy.deepcopy(start), objective, *args)
+        assert f"cannot read the checkpoint {checkpoint}" in caplog.text
+        assert again.history == whole.history
+        caplog.clear()
+
+
+def test_what_is_logged_tells_the_figures_and_the_time_left(
+    network: Network,
+    objective: Objective,
+    config: TrainConfig,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setenv("WAKEWORD_LOG", "json")  # no bar, wherever the tests run
+    monkeypatch.setattr(logging.getLogger("wakeword"), "propagate", True)
+    caplog.set_level(logging.INFO, "wakeword")
+    trained = loop.train(network, objective, loss_judge(objective), config, 0.01, 1, tmp_path)
+    said = [(record.getMessage(), getattr(record, "wakeword_fields", {})) for record in caplog.records]
+    steps = [fields for message, fields in said if message.endswith("of 20 steps of epoch 2/3")]
+    assert len(steps) == 20 and all(fields["left_s"] >= 0 for fields in steps)
+    # The last line of an epoch's steps tells what the epoch's own line does, and the dev figures of the one before.
+    first, second = trained.history[:2]
+    assert steps[-1]["loss"] == pytest.approx(second["loss"], rel=1e-3)
+    assert steps[-1]["gradient_norm"] == pytest.approx(second["gradient_norm"], rel=1e-3)
+    assert steps[-1]["lr"] == pytest.approx(second["lr"], rel=1e-3)
+    assert steps[-1]["mean_recall"] == pytest.approx(first["mean_recall"], rel=1e-3) and steps[-1]["frr"] == 0.0
+    epochs = [fields for message, fields in said if message in ("epoch 1/3", "epoch 2/3", "epoch 3/3")]
+    assert [fields["epoch"] for fields in epochs] == [1, 2, 3] and epochs[-1]["left_s"] == 0
+    system = [fields for message, fields in said if message == "system"]
+    assert len(system) == 3 and all({"steps_per_s", "memory_mb", "waited_for_windows"} <= set(row) for row in system)
 
 
 def test_a_schedule_reaches_the_optimizer(

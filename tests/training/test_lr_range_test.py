@@ -2,6 +2,8 @@
 
 import copy
 import itertools
+import math
+import random
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from wakeword.base.errors import UserError
 from wakeword.models.network import Network
 from wakeword.training import lr_range_test
 from wakeword.training.config import FindLrConfig, OptimizerConfig
-from wakeword.training.objective import Objective
+from wakeword.training.objective import Objective, optimizer
 
 
 def test_it_leaves_no_trace_in_weights_buffers_or_random_state(network: Network, objective: Objective) -> None:
@@ -25,6 +27,34 @@ def test_it_leaves_no_trace_in_weights_buffers_or_random_state(network: Network,
     assert torch.equal(torch.get_rng_state(), random_state) and network.training == training
     assert all(parameter.grad is None for parameter in network.parameters())
     assert 1e-5 <= found.valley <= 1.0 and 1e-5 <= found.steepest <= 1.0
+
+
+@pytest.mark.parametrize(("factor", "shown"), [(1e4, 21), (math.inf, 20), (math.nan, 20)])
+def test_a_sweep_that_diverges_halfway_stops_there_and_leaves_no_trace(
+    network: Network, objective: Objective, monkeypatch: pytest.MonkeyPatch, factor: float, shown: int
+) -> None:
+    update = optimizer(network.train(), OptimizerConfig(), 0.01)
+    objective(network, 0).backward()
+    update.step()
+    before = copy.deepcopy((network.state_dict(), update.state_dict(), [p.grad for p in network.parameters()]))
+    drawn = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    steps: list[int] = []
+    healthy = Objective.backward
+
+    def diverging(self: Objective, trial: torch.nn.Module, step: int) -> torch.Tensor:
+        steps.append(step)
+        return healthy(self, trial, step) * (factor if step >= 20 else 1.0)
+
+    monkeypatch.setattr(Objective, "backward", diverging)
+    found = lr_range_test.run(network, objective, OptimizerConfig(), FindLrConfig(end=0.01, steps=40), seed=1)
+    assert steps == list(range(21))
+    assert len(found.rates) == len(found.losses) == shown and np.isfinite(found.losses).all()
+    assert found.valley <= found.rates[19] and found.steepest <= found.rates[19]
+    after = network.state_dict(), update.state_dict(), [p.grad for p in network.parameters()]
+    torch.testing.assert_close(after, before, rtol=0.0, atol=0.0)
+    assert network.training
+    assert torch.equal(torch.get_rng_state(), drawn[0]) and random.getstate() == drawn[1]
+    assert np.array_equal(np.random.get_state()[1], drawn[2])  # noqa: NPY002
 
 
 def test_its_first_loss_is_the_training_loss_augmentation_included(network: Network, objective: Objective) -> None:

@@ -43,9 +43,14 @@ def _unique(phrases: list[str]) -> list[str]:
     return phrases
 
 
-def _below_root(path: str) -> str:
+def inside(path: str) -> bool:
+    """Say whether a relative path stays below the folder that it is relative to."""
     pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts:
+    return not pure.is_absolute() and ".." not in pure.parts
+
+
+def _below_root(path: str) -> str:
+    if not inside(path):
         raise ValueError("must lie below ingest.root; point ingest.root to a folder that holds it and give the rest")
     return path
 

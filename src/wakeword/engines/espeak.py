@@ -9,9 +9,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import Section
 from wakeword.engines.espeak_library import VOLUME, synthesize, variants, voices, voices_of
-from wakeword.engines.speaker import KEY, LICENCE, Cast, Parameter, Said, Share
+from wakeword.engines.speaker import KEY, LICENCE, Cast, EngineConfig, Parameter, Said, Share
 
 ENGINE = "espeak-ng"
 USUAL_WPM = 175
@@ -84,7 +83,7 @@ _SAME_SPEAKER = {
 Percent = Annotated[int, Field(ge=0, le=99)]
 
 
-class EspeakConfig(Section):
+class EspeakConfig(EngineConfig):
     """How espeak-ng speaks.
 
     The default rate is the pace of people saying a wake phrase, not espeak-ng's usual 175 words a minute. Active
@@ -95,7 +94,7 @@ class EspeakConfig(Section):
         smart mirror    0.62    0.85    1.18        0.62 to 1.18, 0.84
 
     Attributes:
-        share: of the utterances.
+        share, negative_share: see `EngineConfig`.
         rate_wpm: lowest and highest nominal words a minute.
         pitch: lowest and highest; 50 is the speaker's own.
         pitch_range: lowest and highest; 0 is monotone, 50 the speaker's own.

@@ -8,9 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import BelowRoot
 from wakeword.engines import program
-from wakeword.engines.speaker import KEY, Cast, ascii_letters
+from wakeword.engines.speaker import KEY, Cast, VoiceFile, ascii_letters
 from wakeword.engines.voice import Manner, Voice, VoicesConfig, chosen, drawn_manner
 
 ENGINE = "flite"
@@ -25,11 +24,11 @@ class FliteConfig(VoicesConfig):
     """How flite speaks; see `VoicesConfig`.
 
     Attributes:
-        voices: names that `flite -lv` lists, or .flitevox files below `ingest.root`; null for all that are built in.
+        voices: names that `flite -lv` lists, or .flitevox files below `data/voices`; null for all that are built in.
         pitch: as of every program; the voice rms has no other than its own.
     """
 
-    voices: list[BelowRoot] | None = Field(None, min_length=1)
+    voices: list[VoiceFile] | None = Field(None, min_length=1)
 
 
 def cast(config: FliteConfig, language: str, root: Path) -> Cast:

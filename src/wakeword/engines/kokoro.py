@@ -20,16 +20,17 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import BelowRoot, Section, Text
+from wakeword.base.params import Text
 from wakeword.engines.espeak_library import transcribed
 from wakeword.engines.speaker import (
     KEY,
     CannotSay,
     Cast,
+    EngineConfig,
     Factors,
     Parameter,
     Said,
-    Share,
+    VoiceFile,
     drawn,
     phoneme_count,
     rising,
@@ -90,12 +91,12 @@ Rows = Annotated[
 ]
 
 
-class KokoroConfig(Section):
+class KokoroConfig(EngineConfig):
     """How Kokoro speaks.
 
     Attributes:
-        share: of the utterances.
-        archive: a file below `ingest.root` that `npm pack kokoro-js` fetches; null for the five Japanese voices alone,
+        share, negative_share: see `EngineConfig`.
+        archive: a file below `data/voices` that `npm pack kokoro-js` fetches; null for the five Japanese voices alone,
             which come with the package.
         voices: names such as "af_heart"; null for all. The first letter says where a voice is at home (a American,
             b British, e Spanish, f French, h Hindi, i Italian, j Japanese, p Portuguese, z Chinese).
@@ -104,8 +105,7 @@ class KokoroConfig(Section):
             texts are calmer.
     """
 
-    share: Share
-    archive: BelowRoot | None = None
+    archive: VoiceFile | None = None
     voices: list[Text] | None = Field(None, min_length=1)
     stretch: Factors = [0.8, 1.25]
     style_row: Rows = [0, 40]

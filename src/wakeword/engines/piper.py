@@ -17,16 +17,17 @@ import numpy as np
 from pydantic import Field
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import BelowRoot, Section, Text
+from wakeword.base.params import Text
 from wakeword.engines.speaker import (
     KEY,
     Amounts,
     CannotSay,
     Cast,
+    EngineConfig,
     Factors,
     Parameter,
     Said,
-    Share,
+    VoiceFile,
     drawn,
     drawn_evenly,
     phoneme_count,
@@ -40,12 +41,12 @@ _NOISE_VALUES = 2**19
 _VOLUME = 0.5
 
 
-class PiperConfig(Section):
+class PiperConfig(EngineConfig):
     """How Piper speaks.
 
     Attributes:
-        share: of the utterances.
-        models: voices, as files below `ingest.root` such as "voices/en_US-libritts-high.onnx"; the file of the same
+        share, negative_share: see `EngineConfig`.
+        models: voices, as files below `data/voices` such as "en_US-libritts-high.onnx"; the file of the same
             name and ".json" lies beside each.
         speakers: numbers of the speakers that each model with several lends; null for all.
         length_scale: lowest and highest duration, as a factor of the voice's own.
@@ -54,8 +55,7 @@ class PiperConfig(Section):
         licence: of the voices; it goes into the manifest.
     """
 
-    share: Share
-    models: list[BelowRoot] = Field(min_length=1)
+    models: list[VoiceFile] = Field(min_length=1)
     speakers: list[int] | None = Field(None, min_length=1)
     length_scale: Factors = [1.0, 1.6]
     noise_scale: Amounts = [0.5, 0.9]

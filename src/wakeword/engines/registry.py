@@ -17,7 +17,7 @@ from wakeword.engines.kokoro import KokoroConfig
 from wakeword.engines.pico import PicoConfig
 from wakeword.engines.piper import PiperConfig
 from wakeword.engines.rhvoice import RhvoiceConfig
-from wakeword.engines.speaker import Cast
+from wakeword.engines.speaker import Cast, EngineConfig
 
 ENGINES: dict[str, Callable[[Any, str, Path], Cast]] = {
     "espeak": espeak.cast,
@@ -28,14 +28,14 @@ ENGINES: dict[str, Callable[[Any, str, Path], Cast]] = {
     "rhvoice": rhvoice.cast,
     "pico": pico.cast,
 }
-"""What makes the cast of each key of `EnginesConfig`, from its section, the language and `ingest.root`."""
+"""What makes the cast of each key of `EnginesConfig`, from its section, the language and the folder of voices."""
 
 # Its multiples, as those of the golden ratio, fall evenly on [0, 1), and fall independently of those.
 _SILVER = math.sqrt(2)
 
 
 class EnginesConfig(Section):
-    """Which engines speak; null for one that does not. Their shares sum to 1.
+    """Which engines speak; null for one that does not. Their shares sum to 1, and so do their negative shares.
 
     Attributes:
         espeak: espeak-ng, which comes with the package.
@@ -57,25 +57,25 @@ class EnginesConfig(Section):
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Self:
-        used = self.shares()
-        if not used:
+        if not self._used():
             raise ValueError("names no engine; set espeak to {share: 1.0}, or synthesis to null")
-        if not math.isclose(sum(used.values()), 1, abs_tol=1e-6):
-            told = ", ".join(f"{name} {share:g}" for name, share in used.items())
-            raise ValueError(f"the shares sum to {sum(used.values()):g} ({told}); make them sum to 1")
+        for what, used in (("shares", self.shares()), ("negative shares", self.negative_shares())):
+            if not math.isclose(sum(used.values()), 1, abs_tol=1e-6):
+                told = ", ".join(f"{name} {share:g}" for name, share in used.items())
+                raise ValueError(f"the {what} sum to {sum(used.values()):g} ({told}); make them sum to 1")
         return self
 
     def shares(self) -> dict[str, float]:
-        """Return the share of each engine that speaks."""
-        sections = {name: getattr(self, name) for name in ENGINES}
-        return {name: section.share for name, section in sections.items() if section}
+        """Return each engine's share of the utterances of a phrase."""
+        return {name: section.share for name, section in self._used().items()}
 
-    def files(self) -> list[str]:
-        """Return the voices that are files, relative to `ingest.root`."""
-        named = self.flite.voices or [] if self.flite else []
-        archive = self.kokoro.archive if self.kokoro else None
-        models = self.piper.models if self.piper else []
-        return [*filter(flite.is_file, named), *models, *([archive] if archive else [])]
+    def negative_shares(self) -> dict[str, float]:
+        """Return each engine's share of the other utterances, in the same order."""
+        return {name: section.negative_share or section.share for name, section in self._used().items()}
+
+    def _used(self) -> dict[str, EngineConfig]:
+        sections: dict[str, EngineConfig | None] = {name: getattr(self, name) for name in ENGINES}
+        return {name: section for name, section in sections.items() if section}
 
 
 def casts(config: EnginesConfig, language: str, root: Path) -> list[Cast]:

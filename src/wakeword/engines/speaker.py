@@ -8,6 +8,7 @@ from typing import Annotated, Protocol
 import numpy as np
 from pydantic import AfterValidator, Field
 
+from wakeword.base.params import Section, Text, inside
 from wakeword.engines.espeak_library import phonemes, voices_of
 
 KEY = "ingest.synthesis.engines"
@@ -25,6 +26,14 @@ def rising(bounds: list[float]) -> list[float]:
     return bounds
 
 
+def _below_voices(path: str) -> str:
+    if not inside(path):
+        raise ValueError("must lie below data/voices; put the file, or a link to it, there")
+    return path
+
+
+VoiceFile = Annotated[Text, AfterValidator(_below_voices)]
+"""A file of one or more voices, relative to `data/voices`."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Factors = Annotated[
     list[Annotated[float, Field(ge=0.25, le=4)]], Field(min_length=2, max_length=2), AfterValidator(rising)
@@ -34,6 +43,18 @@ Amounts = Annotated[
     list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2), AfterValidator(rising)
 ]
 """Lowest and highest of what there may be nothing of."""
+
+
+class EngineConfig(Section):
+    """What every engine's section holds.
+
+    Attributes:
+        share: of the utterances of a phrase.
+        negative_share: of the other utterances; null for the same.
+    """
+
+    share: Share
+    negative_share: Share | None = None
 
 
 class CannotSay(Exception):

@@ -9,22 +9,21 @@ import numpy as np
 from pydantic import Field
 
 from wakeword.base.errors import UserError
-from wakeword.base.params import Section, Text
+from wakeword.base.params import Text
 from wakeword.engines import program
-from wakeword.engines.speaker import KEY, LICENCE, Factors, Parameter, Said, Share, drawn, phoneme_count
+from wakeword.engines.speaker import KEY, LICENCE, EngineConfig, Factors, Parameter, Said, drawn, phoneme_count
 
 
-class VoicesConfig(Section):
+class VoicesConfig(EngineConfig):
     """How a program speaks.
 
     Attributes:
-        share: of the utterances.
+        share, negative_share: see `EngineConfig`.
         voices: their names; null for all of the language.
         stretch: lowest and highest duration, as a factor of the voice's own.
         pitch: lowest and highest pitch, as a factor of the voice's own.
     """
 
-    share: Share
     voices: list[Text] | None = Field(None, min_length=1)
     stretch: Factors = [0.85, 1.35]
     pitch: Factors = [0.85, 1.2]

@@ -19,7 +19,8 @@ class Card:
         sizes: bytes of each exported file, by name.
         licences: licences of the data.
         ingest, evaluate, export: what those stages reported.
-        fingerprints: of the data and parameters, and the commit of the code.
+        fingerprints: of the data and parameters, of teachers and their other data where there are any, and the commit
+            of the code.
     """
 
     phrases: Sequence[str]
@@ -180,6 +181,11 @@ def _limits(card: Card) -> str:
             )
         if not card.evaluate[phrase]["operating_point"]["reached"]:
             limits.append(f"The false alarms asked for were not reached for “{phrase}”; see above.")
+    if "teacher_data" in card.fingerprints:
+        limits.append(
+            "It learned from a teacher that was trained on other data, which may hold the very clips of the test: "
+            "the figures may flatter."
+        )
     if "unknown" in card.licences:
         limits.append("Some of the data has no known licence; find out before you publish the model.")
     limits += [_sentence(warning) for warning in card.ingest["warnings"]]

@@ -29,7 +29,7 @@ class TrainedModel:
         frontend: the features that it was trained on.
         phrases: the wake phrase of each output column.
         language: ISO 639 code of the phrases.
-        fingerprints: of the data and the parameters that it was trained with.
+        fingerprints: of the data and the parameters that it was trained with, and of its teachers if it had any.
     """
 
     network: Network

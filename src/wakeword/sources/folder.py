@@ -172,7 +172,6 @@ def _left_out(top: Path, config: IngestConfig) -> list[str]:
     elsewhere = [root / folder.path for folder in config.folders]
     elsewhere += [root / folder.metadata for folder in config.folders if folder.metadata]
     elsewhere += [root / corpus.path for corpus in config.corpora if corpus.path]
-    elsewhere += [root / file for file in (config.synthesis.engines.files() if config.synthesis else [])]
     strange = []
     for entry in sorted(top.iterdir()):
         if (

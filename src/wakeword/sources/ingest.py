@@ -32,6 +32,7 @@ def ingest(
     workers: int,
     corpus: Path,
     report: Path,
+    voices: Path = Path("data/voices"),
     downloads: Path = Path(".cache/downloads"),
 ) -> None:
     """Gather all sources into the folder `corpus`, then write what was found into the folder `report`.
@@ -44,6 +45,7 @@ def ingest(
         workers: number of processes that decode and speak; changes no byte of the result.
         corpus: written as `wakeword.corpus.shards.Corpus` reads it.
         report: gets metrics.json and health.png.
+        voices: what voices that are files lie below.
         downloads: keeps the corpora that are given by url.
 
     Raises:
@@ -55,7 +57,7 @@ def ingest(
     found.add(corpora.find(config, phrases, downloads))
     spoken = []
     if config.synthesis:
-        spoken = utterances(config.synthesis, phrases, language, seed, workers, Path(config.root))
+        spoken = utterances(config.synthesis, phrases, language, seed, workers, voices)
     with files.replacing_folder(corpus) as temporary:
         scratch = temporary / "scratch"
         scratch.mkdir()

@@ -1,10 +1,11 @@
 """The `train` and `find_lr` sections of `params.yaml`."""
 
-from typing import Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from wakeword.base.params import Section
+from wakeword.base.params import Section, Text
 
 
 class SpecAugmentConfig(Section):
@@ -166,6 +167,37 @@ class FahControlConfig(Section):
     most: float = Field(10.0, gt=0.0, le=1000.0)
 
 
+def _below_teacher(path: str) -> str:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise ValueError("must lie below data/teacher; copy the model there and give the rest of its path")
+    return path
+
+
+def _each_once(files: list[str]) -> list[str]:
+    if len(set(files)) < len(files):
+        raise ValueError("names a file twice; keep one")
+    return files
+
+
+TeacherFile = Annotated[Text, AfterValidator(_below_teacher)]
+
+
+class TeacherConfig(Section):
+    """Distillation: the network also learns the scores of trained ones (see `wakeword.training.distillation`).
+
+    Attributes:
+        files: trained models, `best_model.pt` of an earlier training, relative to data/teacher; of several, the mean
+            probability is taught.
+        weight: of what the teacher says in the loss; the rest is that of the labels.
+        temperature: logits of both are divided by it, so that small differences between low scores count for more.
+    """
+
+    files: Annotated[list[TeacherFile], Field(min_length=1, max_length=16), AfterValidator(_each_once)]
+    weight: float = Field(0.5, gt=0.0, le=1.0)
+    temperature: float = Field(2.0, ge=0.1, le=100.0)
+
+
 class TrainConfig(Section):
     """How the network is trained.
 
@@ -189,6 +221,7 @@ class TrainConfig(Section):
             threads differ in their last digits.
         nproc: processes on this machine that share every batch, one for each GPU or on a CPU for each few cores; part
             of the parameters as `threads` is. `torchrun` may start more, on several machines.
+        teacher: trained models whose scores are learned beside the labels, or null.
         batches, mining, loss, optimizer: see there.
     """
 
@@ -206,6 +239,7 @@ class TrainConfig(Section):
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     threads: int = Field(2, ge=1, le=256)
     nproc: int = Field(1, ge=1, le=64)
+    teacher: TeacherConfig | None = None
     batches: BatchConfig = BatchConfig()
     mining: MiningConfig = MiningConfig()
     loss: LossConfig = LossConfig()

@@ -24,6 +24,7 @@ from wakeword.training.mining import Mined, moments
 from wakeword.training.objective import Objective, optimizer
 from wakeword.training.schedule import learning_rate, negative_weight
 from wakeword.training.selection import Average, State, best_epochs, mean_state, rank, stalled
+from wakeword.training.watching import Watch, seconds_left, system_figures
 
 Judge = Callable[[Network], dict[str, float]]
 Miner = Callable[[Network], list[Mined]]
@@ -70,6 +71,7 @@ def train(
     seed: int,
     checkpoints: Path,
     mine: Miner | None = None,
+    watch: Watch | None = None,
 ) -> Training:
     """Train a network, going on from the last checkpoint if an earlier run was interrupted.
 
@@ -84,6 +86,7 @@ def train(
         checkpoints: folder that belongs to exactly this run (its name fingerprints data, parameters and code);
             removed when training is done.
         mine: finds the false alarms of a network on the training streams; they are fed back until the next round.
+        watch: shown the history and the system figures of all epochs so far, after each and when going on.
 
     Raises:
         UserError: the loss is no longer a number, or `config` asks for a compiler and there is none.
@@ -97,6 +100,7 @@ def train(
     scaler = torch.GradScaler(objective.device.type, enabled=objective.dtype == torch.float16)
     ema = Ema(network, config.ema_decay)
     history: list[dict[str, float]] = []
+    system: list[dict[str, float]] = []
     best: dict[int, State] = {}
     mined: dict[int, list[Mined]] = {}
 
@@ -107,11 +111,27 @@ def train(
         ema.updates = saved["ema_updates"]
         update.load_state_dict(saved["optimizer"])
         scaler.load_state_dict(saved["scaler"])
-        history, best = saved["history"], saved["best"]
+        history, system, best = saved["history"], saved["system"], saved["best"]
         mined = {epoch: [Mined(**alarm) for alarm in found] for epoch, found in saved["mined"].items()}
         if mined:
             objective.feed_back(moments(mined[max(mined)]), config.mining.share)
         log.info("going on from an interrupted training", epoch=len(history), of=config.epochs)
+        if watch is not None:
+            watch(history, system)
+    begun, done_before = time.monotonic(), len(history)
+
+    def beside_bar() -> dict[str, float]:
+        """Reading the loss waits for the GPU, so this is for now and then."""
+        taken = step + 1 - first
+        done = epoch - done_before + taken / config.steps_per_epoch
+        last = {name: _short(history[-1][name]) for name in ("mean_recall", "frr")} if history else {}
+        return {
+            "left_s": seconds_left(time.monotonic() - begun, done, config.epochs - done_before),
+            "loss": _short(loss_sum.item() / taken),
+            **last,
+            "lr": _short(rate),
+            "gradient_norm": _short(norm_sum.item() / taken),
+        }
 
     while not _over(history, config):
         epoch = len(history)
@@ -120,8 +140,8 @@ def train(
         objective.negative_weight = negative_weight(history, config.loss.negative_weight, config.fah_control)
         first, started = epoch * config.steps_per_epoch, time.monotonic()
         loss_sum = norm_sum = torch.zeros((), device=objective.device)
-        what = f"steps of epoch {epoch + 1}/{config.epochs}"
-        for step in log.progress(range(first, first + config.steps_per_epoch), config.steps_per_epoch, what):
+        what, coming = f"steps of epoch {epoch + 1}/{config.epochs}", range(first, first + config.steps_per_epoch)
+        for step in log.progress(coming, len(coming), what, beside_bar):
             rate = learning_rate(step, steps, lr, config.schedule, config.warmup_share)
             for group in update.param_groups:
                 group["lr"] = rate
@@ -138,7 +158,10 @@ def train(
             raise UserError(
                 f"the training loss became {mean_loss} in epoch {epoch + 1}; lower train.lr (it was {lr:g})"
             )
-        log.info("input", **{k: round(v, 3) for k, v in objective.input_figures(time.monotonic() - started).items()})
+        seconds = time.monotonic() - started
+        figures = system_figures(objective.device, config.steps_per_epoch, seconds) | objective.input_figures(seconds)
+        system.append({"epoch": epoch + 1} | figures)
+        log.info("system", **{name: _short(value) for name, value in figures.items()})
         figures = distributed.from_first(partial(judge, ema.network))
         row = {
             "epoch": epoch + 1,
@@ -148,7 +171,9 @@ def train(
         }
         weight = {} if config.fah_control is None else {"negative_weight": objective.negative_weight}
         history.append(row | weight | figures)
-        log.info(f"epoch {epoch + 1}/{config.epochs}", **{name: round(value, 4) for name, value in history[-1].items()})
+        left = seconds_left(time.monotonic() - begun, epoch + 1 - done_before, config.epochs - done_before)
+        told = {name: _short(value) for name, value in history[-1].items()}
+        log.info(f"epoch {epoch + 1}/{config.epochs}", **told, left_s=left)
         best[epoch + 1] = {name: tensor.detach().clone() for name, tensor in ema.network.state_dict().items()}
         best = {number: best[number] for number in best_epochs(history, config.average_best)}
         if mine is not None and config.mining.due(epoch + 1) and not _over(history, config):
@@ -164,10 +189,13 @@ def train(
                 "optimizer": update.state_dict(),
                 "scaler": scaler.state_dict(),
                 "history": history,
+                "system": system,
                 "best": best,
                 "mined": {epoch: [asdict(alarm) for alarm in found] for epoch, found in mined.items()},
             },
         )
+        if watch is not None:
+            watch(history, system)
 
     if len(history) < config.epochs:
         log.info("stopped early, for want of a better epoch", after=len(history), of=config.epochs)
@@ -183,6 +211,10 @@ def forget(checkpoints: Path) -> None:
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
+def _short(value: float) -> float:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 def _over(history: list[dict[str, float]], config: TrainConfig) -> bool:
     """Say whether training is at its end; the history alone decides, so that an interruption changes nothing."""
     early = config.early_stopping
@@ -195,7 +227,7 @@ def _average(network: Network, best: dict[int, State], history: list[dict[str, f
     figures = distributed.from_first(partial(judge, network))
     best_alone = history[next(iter(best)) - 1]
     average = Average(sorted(best), figures, kept=rank(figures) >= rank(best_alone))
-    shown = {name: round(value, 4) for name, value in figures.items()}
+    shown = {name: _short(value) for name, value in figures.items()}
     log.info("average of the best epochs", epochs=average.epochs, kept=average.kept, **shown)
     return average
 

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from wakeword.features.frontend import FRAME_MS, FrontendConfig
+from wakeword.models.network import Network
 from wakeword.training import distributed
 from wakeword.training.config import BatchConfig, FocalConfig, LossConfig, OptimizerConfig
 from wakeword.training.devices import autocast
+from wakeword.training.distillation import Teacher, distillation_divisors
 from wakeword.training.losses import (
     Divisors,
     Shape,
@@ -32,6 +34,7 @@ class Objective:
         batches, loss: their parameters.
         device: where the network is.
         dtype: for mixed precision, or None.
+        teacher: says what the scores should be, beside the labels; or None.
         accumulate: micro-batches that a batch is computed in; a divisor of the batch's size and, where several
             processes share it, of each one's part.
 
@@ -47,8 +50,12 @@ class Objective:
         loss: LossConfig,
         device: torch.device,
         dtype: torch.dtype | None,
+        teacher: Teacher | None = None,
         accumulate: int = 1,
     ) -> None:
+        if teacher is not None:
+            teacher.check_windows(sampler.window, batches, loss)
+        self.teacher = teacher
         self.sampler, self.batches, self.config, self.device, self.dtype = sampler, batches, loss, device, dtype
         self.accumulate, self.negative_weight = accumulate, loss.negative_weight
         self.windows = Prefetch(sampler.batch)
@@ -94,15 +101,26 @@ class Objective:
             weights = torch.cat([share, 1.0 - share])
             positive, negative = (torch.cat([mask, mask[partner]]) for mask in (positive, negative))
         divisors = self._divisors(positive, negative, weights)
-        for first in range(self.accumulate):
-            # Of what mixup doubled, too, these are the rows of the same windows.
-            rows = slice(first, None, self.accumulate)
+        # Of what mixup doubled, too, these are the rows of the same windows.
+        parts = [slice(first, None, self.accumulate) for first in range(self.accumulate)]
+        taught = self._taught(plain, [features[rows] for rows in parts])
+        taught_divisors = distillation_divisors(torch.cat(taught)) if taught else None
+        for index, rows in enumerate(parts):
             with autocast(self.dtype, self.device):
                 logits = distributed.whole(network(distributed.part(features[rows])))
-            if weights is not None:
-                logits = torch.cat([logits, logits])
+            labelled = torch.cat([logits, logits]) if weights is not None else logits
             some_weights = None if weights is None else weights[rows]
-            yield self._loss(logits, positive[rows], negative[rows], some_weights, divisors)
+            loss = self._loss(labelled, positive[rows], negative[rows], some_weights, divisors)
+            if self.teacher is not None:
+                loss = self.teacher.blend(loss, logits, taught[index], self.negative_weight, taught_divisors)
+            yield loss
+
+    def _taught(self, plain: Network, parts: Iterable[Tensor]) -> list[Tensor]:
+        """Return what the teacher says of each micro-batch; nothing if there is none."""
+        if self.teacher is None:
+            return []
+        with autocast(self.dtype, self.device):
+            return [self.teacher.scores(features, plain.receptive_field, plain.stride) for features in parts]
 
     def _divisors(self, positive: Tensor, negative: Tensor, weights: Tensor | None) -> Divisors:
         if self.config.name == "per_frame":
