@@ -47,7 +47,7 @@ def run() -> None:
     )
     dtype = devices.precision(train.amp, device)
     teacher = train.teacher and load_teacher(train.teacher, params.features, params.phrases, params.language, device)
-    objective = Objective(sampler, params.features, train.batches, train.loss, device, dtype, teacher)
+    objective = Objective(sampler, params.features, train.batches, train.loss, device, dtype, teacher, train.accumulate)
     found = lr_range_test.run(network, objective, train.optimizer, params.find_lr, seed)
     with replacing_folder(REPORT) as folder:
         write_json(

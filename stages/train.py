@@ -5,6 +5,7 @@ What was mined on the way, `data/mined.json`.
 
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,8 @@ from wakeword.base.errors import UserError
 from wakeword.base.files import fingerprint, hash_files, read_json, replacing_folder, write_json
 from wakeword.base.params import Language, Phrases, Section, Seed, load
 from wakeword.base.stage import main
-from wakeword.detection.policy import Policy
 from wakeword.evaluation.config import EvaluateConfig
-from wakeword.evaluation.judging import judge_streams
+from wakeword.evaluation.judging import false_alarms_at, judge_streams, training_policy
 from wakeword.features import cmvn
 from wakeword.features.frontend import FrontendConfig
 from wakeword.features.store import StreamSet
@@ -58,7 +58,7 @@ def run() -> None:
         return
     device = devices.choose(params.runtime.device)
     if distributed.launched():
-        distributed.join(device, config.batches.size)
+        distributed.join(device, config.batches.size, config.accumulate)
         log.quieten(distributed.rank() > 0)
     devices.make_repeatable(config.threads, seed)
 
@@ -71,7 +71,9 @@ def run() -> None:
     )
     dtype = devices.precision(config.amp, device)
     teacher = config.teacher and load_teacher(config.teacher, params.features, params.phrases, params.language, device)
-    objective = Objective(sampler, params.features, config.batches, config.loss, device, dtype, teacher)
+    objective = Objective(
+        sampler, params.features, config.batches, config.loss, device, dtype, teacher, config.accumulate
+    )
     lr = suggested_lr() if config.lr == "auto" else config.lr
     data = [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
     # What only evaluate reads of its section must not make this another training.
@@ -93,11 +95,13 @@ def run() -> None:
 
     def judge(candidate: Network) -> dict[str, float]:
         scores = [score_stream(candidate, dev.features(stream)).numpy() for stream in dev.streams]
-        return judge_streams(dev.streams, scores, candidate.frame_shift_ms, params.evaluate)
+        judged = dev.streams, scores, candidate.frame_shift_ms, params.evaluate
+        control = config.fah_control
+        return judge_streams(*judged) | (false_alarms_at(control.threshold, *judged) if control is not None else {})
 
     def mine(candidate: Network) -> list[Mined]:
         shown = log.progress(train.streams, len(train.streams), "training streams searched for false alarms")
-        policy = mining_policy(config.mining.threshold, params.evaluate)
+        policy = training_policy(config.mining.threshold, params.evaluate)
         return mining.mine(
             shown,
             lambda stream: score_stream(candidate, train.features(stream)).numpy(),
@@ -123,28 +127,16 @@ def run() -> None:
 
     model = TrainedModel(trained.network, params.features, params.phrases, params.language, fingerprints)
     with replacing_folder(REPORT) as folder:
-        best = trained.history[trained.best_epoch - 1]
-        figures = {"best_epoch": trained.best_epoch, "dev": best, "parameters": parameter_count(trained.network)}
-        write_json(folder / "metrics.json", figures)
+        dev_figures = trained.kept_figures
+        figures = {"best_epoch": trained.best_epoch, "dev": dev_figures, "parameters": parameter_count(trained.network)}
+        average = {} if trained.average is None else {"average": asdict(trained.average)}
+        write_json(folder / "metrics.json", figures | average)
         write_rows(folder / "epochs.csv", trained.history)
-        draw_training(folder / "epochs.png", trained.history, trained.best_epoch)
+        draw_training(folder / "epochs.png", trained.history, trained.kept_epochs)
     write_mined(MINED, trained.mined)
     save(MODEL, model, params.model)
     loop.forget(checkpoints)
-    log.info("kept", epoch=trained.best_epoch, mean_recall=round(best["mean_recall"], 4), file=MODEL)
-
-
-def mining_policy(threshold: float, config: EvaluateConfig) -> Policy:
-    """Return the detector policy that training judges by, with a threshold."""
-    votes = config.votes[0]
-    return Policy(
-        threshold,
-        threshold * config.release_ratio,
-        config.smoothing_frames[0],
-        votes.needed,
-        votes.of,
-        config.refractory_ms,
-    )
+    log.info("kept", epochs=trained.kept_epochs, mean_recall=round(dev_figures["mean_recall"], 4), file=MODEL)
 
 
 def suggested_lr() -> float:

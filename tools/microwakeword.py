@@ -23,7 +23,7 @@ from wakeword.base.stage import main as as_stage
 from wakeword.detection.policy import Policy
 from wakeword.evaluation import operating_point
 from wakeword.evaluation.config import EvaluateConfig, Votes
-from wakeword.evaluation.judging import scored_streams
+from wakeword.evaluation.judging import false_alarms_at, scored_streams
 from wakeword.evaluation.metrics import DetCurve, det_curve, frr_at_fah, mean_recall, measure
 from wakeword.export.config import ExportConfig
 from wakeword.export.parity import Counts, check_counts
@@ -114,24 +114,27 @@ def trained(params: Params, train: StreamSet, dev: StreamSet) -> Network:
     )
     bands = FrontendConfig(mels=CHANNELS, f_min_hz=RANGE_HZ[0], f_max_hz=RANGE_HZ[1])
     dtype = devices.precision(config.amp, device)
-    objective = Objective(sampler, bands, config.batches, config.loss, device, dtype)
+    objective = Objective(sampler, bands, config.batches, config.loss, device, dtype, config.accumulate)
     lr = float(read_json(FOUND_LR)["suggested"]) if config.lr == "auto" else config.lr
 
     def judge(candidate: Network) -> dict[str, float]:
         scores = [score_stream(candidate, dev.features(stream)).numpy() for stream in dev.streams]
         curves = [curve(dev, scores, index, candidate, params) for index in range(len(params.phrases))]
-        return {
+        figures = {
             "mean_recall": float(np.mean([mean_recall(each, SELECTION_FAH) for each in curves])),
             "frr": float(np.mean([frr_at_fah(each, params.evaluate.target_fah).frr for each in curves])),
         }
+        if config.fah_control is not None:
+            theirs = params.evaluate.model_copy(update={"votes": [Votes()]})  # it knows no votes
+            threshold, shift_ms = config.fah_control.threshold, candidate.frame_shift_ms
+            figures |= false_alarms_at(threshold, dev.streams, scores, shift_ms, theirs)
+        return figures
 
     known_by = fingerprint([FRONTEND, params.model_dump(mode="json", exclude={"runtime": True}), lr, device.type])
     log.info("training for microWakeWord", parameters=parameter_count(network), lr=f"{lr:.3g}")
     result = loop.train(network, objective, judge, config, lr, params.seed, CACHE / "checkpoints" / known_by)
     loop.forget(CACHE / "checkpoints" / known_by)
-    log.info(
-        "kept", epoch=result.best_epoch, mean_recall=round(result.history[result.best_epoch - 1]["mean_recall"], 4)
-    )
+    log.info("kept", epochs=result.kept_epochs, mean_recall=round(result.kept_figures["mean_recall"], 4))
     return result.network
 
 

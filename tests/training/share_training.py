@@ -1,6 +1,7 @@
 """Train a tiny network in two processes: `python share_training.py STREAMS OUT`.
 
-With OUT "taught" it has a teacher of another stride, with OUT "wait" it waits to be ended.
+With OUT "taught" it has a teacher of another stride, with "halves" two micro-batches too, with "wait" it waits to be
+ended.
 """
 
 import os
@@ -31,7 +32,7 @@ def built(streams: StreamSet, stride: int) -> Network:
     return Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
 
 
-def train(folder: Path, checkpoints: Path, taught: bool = False) -> loop.Training:
+def train(folder: Path, checkpoints: Path, taught: bool = False, parts: int = 1) -> loop.Training:
     """Train on streams, alone or as one of several processes. Dropout is off: only it may differ between the two."""
     torch.set_num_threads(1)
     torch.manual_seed(3)
@@ -39,7 +40,7 @@ def train(folder: Path, checkpoints: Path, taught: bool = False) -> loop.Trainin
     network, master = (built(streams, stride) for stride in (2, 3))
     teacher = Teacher([TrainedModel(master, FRONTEND, ["a"], "en", {})], TeacherConfig(files=["a.pt"]), DEVICE)
     sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
-    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, DEVICE, None, teacher if taught else None)
+    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, DEVICE, None, teacher if taught else None, parts)
 
     def judge(candidate: Network) -> dict[str, float]:
         assert distributed.rank() == 0
@@ -53,11 +54,12 @@ def run() -> None:
     if not distributed.launched():
         distributed.launch(2, Path(__file__), *sys.argv[1:])
         return
-    distributed.join(DEVICE, BATCHES.size)
+    parts = 2 if out.name == "halves" else 1
+    distributed.join(DEVICE, BATCHES.size, parts)
     if out.name == "wait":
         (out.parent / f"{distributed.rank()}.pid").write_text(str(os.getpid()))
         time.sleep(120)
-    trained = train(folder, out.parent / "checkpoints", out.name == "taught")
+    trained = train(folder, out.parent / "checkpoints", out.name in ("taught", "halves"), parts)
     torch.save({"state": trained.network.state_dict(), "history": trained.history}, f"{out}.{distributed.rank()}")
     distributed.leave()
 

@@ -134,6 +134,19 @@ def test_a_student_that_equals_its_teacher_has_no_gradient(streams: StreamSet, m
     assert torch.allclose(found, 0.75 * by_label, rtol=1e-3, atol=1e-4 * by_label.abs().max().item())
 
 
+@pytest.mark.parametrize("mix", [0.0, 0.4])
+def test_micro_batches_add_up_to_what_the_teacher_says_of_the_batch(streams: StreamSet, mix: float) -> None:
+    network, batches = built(streams, MODEL), BATCHES.model_copy(update={"mixup": mix})
+    other = Teacher([trained(built(streams, MODEL, seed=6))], ALONE, CPU)
+    objective = objective_with(streams, network, other, batches)
+    expected, loss = gradients(objective, network), objective(network, 0).item()
+    objective.accumulate = 4
+    network.zero_grad()
+    assert objective.backward(network, 0).item() == pytest.approx(loss, rel=1e-5)
+    found = torch.cat([parameter.grad.flatten() for parameter in network.parameters() if parameter.grad is not None])
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-5 * expected.abs().max().item())
+
+
 def newest_heard(score: torch.Tensor) -> list[int]:
     """Return how many frames each score has heard.
 

@@ -25,13 +25,16 @@ def start(streams: StreamSet, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-@pytest.mark.parametrize("out", ["plain", "taught"])
-def test_two_processes_give_the_result_of_one(streams: StreamSet, tmp_path: Path, out: str) -> None:
+@pytest.mark.parametrize(("out", "taught", "parts"), [("plain", False, 1), ("taught", True, 1), ("halves", True, 2)])
+def test_two_processes_give_the_result_of_one(
+    streams: StreamSet, tmp_path: Path, out: str, taught: bool, parts: int
+) -> None:
     process = start(streams, tmp_path / out)
     _, said = process.communicate(timeout=200)
     assert process.returncode == 0, said
     shared = [torch.load(tmp_path / f"{out}.{rank}", weights_only=True) for rank in range(2)]
-    single = share_training.train(Path(str(streams.all_features.filename)).parent, tmp_path / "alone", out == "taught")
+    folder = Path(str(streams.all_features.filename)).parent
+    single = share_training.train(folder, tmp_path / "alone", taught, parts)
     for name, expected in single.network.state_dict().items():
         assert torch.equal(shared[0]["state"][name], shared[1]["state"][name]), name
         assert torch.allclose(shared[0]["state"][name].float(), expected.float(), rtol=1e-3, atol=1e-5), name
@@ -58,5 +61,8 @@ def test_control_c_ends_all_processes(streams: StreamSet, tmp_path: Path) -> Non
 
 
 def test_batches_that_cannot_be_shared_equally_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"batches\.size is 10; with nproc 4 it must be a multiple"):
-        TrainConfig(nproc=4, batches=BatchConfig(size=10))
+    TrainConfig(nproc=2, accumulate=3, batches=BatchConfig(size=12))
+    for size, nproc, accumulate in ((10, 4, 1), (10, 1, 4), (10, 2, 2)):
+        said = rf"batches\.size is 10; with nproc {nproc} and accumulate {accumulate} it must be a multiple of 4"
+        with pytest.raises(ValueError, match=said):
+            TrainConfig(nproc=nproc, accumulate=accumulate, batches=BatchConfig(size=size))

@@ -2,18 +2,20 @@
 
 import copy
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.training.conftest import BATCHES, FRONTEND, LOSS, tells_tones_apart
+from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL, tells_tones_apart
 from wakeword.base import log
 from wakeword.base.errors import UserError
+from wakeword.features.cmvn import accumulate
 from wakeword.features.store import StreamSet
 from wakeword.models.network import Network
 from wakeword.training import loop, watching
-from wakeword.training.config import MiningConfig, TrainConfig
+from wakeword.training.config import EarlyStoppingConfig, FahControlConfig, MiningConfig, TrainConfig
 from wakeword.training.mining import Mined
 from wakeword.training.objective import Objective, optimizer
 from wakeword.training.sampler import WindowSampler
@@ -211,6 +213,153 @@ def test_what_is_logged_tells_the_figures_and_the_time_left(
     assert len(system) == 3 and all({"steps_per_s", "memory_mb", "waited_for_windows"} <= set(row) for row in system)
 
 
+def test_a_schedule_reaches_the_optimizer(
+    network: Network, objective: Objective, config: TrainConfig, tmp_path: Path
+) -> None:
+    last = {}
+    for schedule in ("cosine", "one_cycle", "constant"):
+        changed = config.model_copy(update={"schedule": schedule, "epochs": 1})
+        trained = loop.train(
+            copy.deepcopy(network), objective, loss_judge(objective), changed, 0.01, 1, tmp_path / schedule
+        )
+        last[schedule] = trained.history[0]["lr"]
+    assert last["constant"] == 0.01
+    assert last["one_cycle"] == pytest.approx(0.01 / 25e4) and last["one_cycle"] < last["cosine"] < 1e-3
+
+
+class Scripted:
+    """A judge that knows its figures beforehand, keeps what it judged, and interrupts one judgement."""
+
+    def __init__(self, recalls: list[float], alarms: list[int] | None = None, cut_before: int | None = None) -> None:
+        self.recalls, self.alarms, self.cut_before = recalls, alarms, cut_before
+        self.seen: list[dict[str, torch.Tensor]] = []
+
+    def __call__(self, network: Network) -> dict[str, float]:
+        number = len(self.seen)
+        if number == self.cut_before:
+            self.cut_before = None
+            raise Cut
+        self.seen.append(copy.deepcopy(network.state_dict()))
+        alarms = {"false_alarms": self.alarms[number], "hours": 1.0} if self.alarms else {}
+        return {"mean_recall": self.recalls[number], "frr": 0.5} | alarms
+
+
+def assert_resumed_the_same(
+    network: Network, objective: Objective, config: TrainConfig, folder: Path, whole: loop.Training, judge: Scripted
+) -> None:
+    args = config, 0.01, 1, folder / "cut"
+    with pytest.raises(Cut):
+        loop.train(copy.deepcopy(network), objective, judge, *args)
+    resumed = loop.train(copy.deepcopy(network), objective, judge, *args)
+    one, two = whole.network.state_dict(), resumed.network.state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert whole.history == resumed.history
+    assert (whole.best_epoch, whole.average) == (resumed.best_epoch, resumed.average)
+
+
+@pytest.mark.parametrize("cut_before", [1, 2, 3])
+def test_training_stops_early_at_the_same_epoch_when_cut_off(
+    network: Network, objective: Objective, config: TrainConfig, tmp_path: Path, cut_before: int
+) -> None:
+    config = config.model_copy(
+        update={"epochs": 7, "steps_per_epoch": 3, "early_stopping": EarlyStoppingConfig(patience=2)}
+    )
+    # Two epochs after the second none was better, though one was as good, which is kept as the later.
+    recalls = [0.1, 0.4, 0.3, 0.4, 0.9, 0.9, 0.9]
+    judge = Scripted(recalls)
+    whole = loop.train(copy.deepcopy(network), objective, judge, config, 0.01, 1, tmp_path / "whole")
+    assert len(whole.history) == len(judge.seen) == 4 and whole.best_epoch == 4 and whole.kept_epochs == [4]
+    kept = whole.network.state_dict()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in judge.seen[3].items())
+    # The rate is planned over all seven epochs.
+    assert whole.history[-1]["lr"] > 0.002
+    assert_resumed_the_same(network, objective, config, tmp_path, whole, Scripted(recalls, cut_before=cut_before))
+
+
+def test_nothing_is_mined_after_the_last_epoch(
+    streams: StreamSet, network: Network, objective: Objective, config: TrainConfig, tmp_path: Path
+) -> None:
+    config = mining(config).model_copy(update={"early_stopping": EarlyStoppingConfig(patience=3)})
+    judge = Scripted([0.5, 0.4, 0.4, 0.4])
+    trained = loop.train(network, objective, judge, config, 0.01, 1, tmp_path, falls_for(streams))
+    assert len(trained.history) == 4 and list(trained.mined) == [2]
+
+
+@pytest.mark.parametrize(("of_average", "kept"), [(0.6, True), (0.5, True), (0.49, False)])
+@pytest.mark.parametrize("cut_before", [2, 4])
+def test_the_average_of_the_best_epochs_is_kept_if_it_does_as_well(
+    network: Network,
+    objective: Objective,
+    config: TrainConfig,
+    tmp_path: Path,
+    of_average: float,
+    kept: bool,
+    cut_before: int,
+) -> None:
+    config = config.model_copy(update={"epochs": 4, "steps_per_epoch": 3, "average_best": 2})
+    recalls = [0.1, 0.5, 0.4, 0.45, of_average]
+    judge = Scripted(recalls)
+    whole = loop.train(copy.deepcopy(network), objective, judge, config, 0.01, 1, tmp_path / "whole")
+    assert whole.average is not None and whole.average.epochs == [2, 4] and whole.average.kept == kept
+    assert whole.best_epoch == 2 and whole.kept_epochs == ([2, 4] if kept else [2])
+    assert whole.kept_figures["mean_recall"] == (of_average if kept else 0.5) and whole.kept_figures["epoch"] == 2
+    ours = whole.network.state_dict()
+    for name, second in judge.seen[1].items():
+        mean = (second + judge.seen[3][name]) / 2 if second.is_floating_point() else second
+        assert torch.allclose(judge.seen[4][name], mean, atol=1e-7), name
+        assert torch.equal(ours[name], judge.seen[4][name] if kept else second), name
+    assert not torch.equal(judge.seen[4]["body.head.weight"], judge.seen[1]["body.head.weight"])
+    assert_resumed_the_same(network, objective, config, tmp_path, whole, Scripted(recalls, cut_before=cut_before))
+
+
+@pytest.mark.parametrize("cut_before", [1, 2])
+def test_the_weight_of_other_sound_follows_the_false_alarms_when_cut_off_too(
+    network: Network, objective: Objective, config: TrainConfig, tmp_path: Path, cut_before: int
+) -> None:
+    config = config.model_copy(update={"steps_per_epoch": 3})
+    recalls, alarms = [0.5, 0.6, 0.7], [9, 0, 4]
+    free = loop.train(copy.deepcopy(network), objective, Scripted(recalls), config, 0.01, 1, tmp_path / "free")
+    config = config.model_copy(update={"fah_control": FahControlConfig(target_fah=2.0, gain=0.5)})
+    judge = Scripted(recalls, alarms)
+    whole = loop.train(copy.deepcopy(network), objective, judge, config, 0.01, 1, tmp_path / "whole")
+    weights = [row["negative_weight"] for row in whole.history]
+    assert weights == pytest.approx([1.0, 3.8**0.5, (3.8 * 0.2) ** 0.5])
+    assert "negative_weight" not in free.history[0]
+    same = [one["loss"] == two["loss"] for one, two in zip(free.history, whole.history, strict=True)]
+    assert same == [True, False, False]
+    judge = Scripted(recalls, alarms, cut_before)
+    assert_resumed_the_same(network, objective, config, tmp_path, whole, judge)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's compiler uses it
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_a_compiled_training_is_that_of_the_plain_network_but_for_rounding(
+    streams: StreamSet, config: TrainConfig, tmp_path: Path
+) -> None:
+    model = MODEL.model_copy(update={"dilations": [1], "stacks": 1, "dropout": 0.0})
+    statistics = accumulate([streams.all_features], FRONTEND.fingerprint)
+    plain, other = (Network(model, statistics, FRONTEND.floor, phrases=1) for _ in range(2))
+    other.load_state_dict(plain.state_dict())
+    sampler = WindowSampler(streams, 1, BATCHES, LOSS, plain.receptive_field, plain.stride, seed=1)
+    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, torch.device("cpu"), None)
+    config = config.model_copy(update={"epochs": 1, "steps_per_epoch": 4})
+    expected = loop.train(plain, objective, Scripted([0.5]), config, 0.01, 1, tmp_path / "plain").network.state_dict()
+    config = config.model_copy(update={"compile": True})
+    found = loop.train(other, objective, Scripted([0.5]), config, 0.01, 1, tmp_path / "compiled").network.state_dict()
+    assert list(found) == list(expected)
+    assert all(torch.allclose(found[name], tensor, atol=1e-4) for name, tensor in expected.items())
+    assert not all(torch.equal(found[name], tensor) for name, tensor in expected.items())  # something was compiled
+
+
+def test_compiling_without_a_compiler_is_an_error(
+    network: Network, objective: Objective, config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    config = config.model_copy(update={"compile": True})
+    with pytest.raises(UserError, match=r"train\.compile is true, but there is no C\+\+ compiler no-such-compiler"):
+        loop.train(network, objective, loss_judge(objective), config, 0.01, 1, tmp_path)
+
+
 def test_a_loss_that_is_no_number_is_an_error(
     network: Network, objective: Objective, config: TrainConfig, tmp_path: Path
 ) -> None:
@@ -218,13 +367,6 @@ def test_a_loss_that_is_no_number_is_an_error(
         network.body.head.weight.fill_(float("nan"))
     with pytest.raises(UserError, match=r"lower train\.lr \(it was 0\.01\)"):
         loop.train(network, objective, loss_judge(objective), config, 0.01, 1, tmp_path)
-
-
-def test_the_rate_rises_to_its_peak_and_falls_to_zero() -> None:
-    rates = [loop.learning_rate(step, 1000, 2.0, 0.1) for step in range(1000)]
-    assert rates[0] == pytest.approx(0.02) and rates[99] == pytest.approx(2.0)
-    assert rates[550] == pytest.approx(1.0, abs=0.01) and rates[-1] < 1e-4
-    assert max(rates) == pytest.approx(2.0)
 
 
 def test_only_weights_that_multiply_decay(network: Network, config: TrainConfig) -> None:

@@ -205,6 +205,49 @@ def objective_with(streams: StreamSet, network: Network, batches: BatchConfig, l
     return Objective(sampler, FRONTEND, batches, loss, torch.device("cpu"), None)
 
 
+@pytest.mark.parametrize("loss", [LOSS, LossConfig(name="per_frame", focal=FocalConfig(alpha=0.3))])
+@pytest.mark.parametrize("mixed", [0.0, 0.5])
+def test_micro_batches_add_up_to_the_gradient_of_the_batch(
+    streams: StreamSet, network: Network, loss: LossConfig, mixed: float
+) -> None:
+    network.eval()  # batch normalization takes no statistics and nothing is dropped, or they would differ
+    batches = BATCHES.model_copy(update={"mixup": mixed})
+    # Where phrases lie unevenly among micro-batches, their own means would give another gradient.
+    expected = objective_with(streams, network, batches, loss)(network, 4)
+    expected.backward()
+    gradients = {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
+    seen: list[int] = []
+    network.register_forward_pre_hook(lambda _network, inputs: seen.append(len(inputs[0])))
+    for parts in (2, 4, 8):
+        network.zero_grad()
+        seen.clear()
+        objective = objective_with(streams, network, batches, loss)
+        objective.accumulate = parts
+        found = objective.backward(network, 4)
+        assert seen == [BATCHES.size // parts] * parts
+        assert not found.requires_grad and found.item() == pytest.approx(expected.item(), rel=1e-5)
+        for name, parameter in network.named_parameters():
+            assert torch.allclose(parameter.grad, gradients[name], rtol=1e-3, atol=1e-5), name
+
+
+def test_a_scaled_loss_scales_the_gradient_alone(network: Network, objective: Objective) -> None:
+    network.eval()
+    loss = objective.backward(network, 4)
+    plain = network.body.head.weight.grad.clone()
+    network.zero_grad()
+    assert objective.backward(network, 4, lambda loss: 8.0 * loss) == loss
+    assert torch.allclose(network.body.head.weight.grad, 8.0 * plain, rtol=1e-5)
+
+
+def test_the_weight_of_other_sound_can_be_set(network: Network, objective: Objective) -> None:
+    network.eval()
+    losses = []
+    for weight in (LOSS.negative_weight, 2.0, 4.0):
+        objective.negative_weight = weight
+        losses.append(objective(network, 4).item())
+    assert losses[2] - losses[1] == pytest.approx(2 * (losses[1] - losses[0]), rel=1e-4) != 0
+
+
 STILL = SpecAugmentConfig(time_masks=0, band_masks=0, gain_db=0.0, equalizer_db=0.0, vocal_tract=0.0)
 
 

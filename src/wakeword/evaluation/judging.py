@@ -1,5 +1,6 @@
 """From the scores of many streams to figures for each phrase: what training selects by and evaluate reports."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -48,17 +49,12 @@ def scored_streams(streams: Sequence[Stream], scores: Sequence[np.ndarray], phra
 def judge_streams(
     streams: Sequence[Stream], scores: Sequence[np.ndarray], frame_shift_ms: float, config: EvaluateConfig
 ) -> dict[str, float]:
-    """Return what training selects by, as means over the phrases.
-
-    The first candidates for smoothing and votes in `config` make the policy.
+    """Return what training selects by, as means over the phrases, with the policy of `training_policy`.
 
     Returns:
         `mean_recall` over 0 to 2 false alarms an hour, and `frr` at 0.5.
     """
-    votes = config.votes[0]
-    template = Policy(
-        1.0, config.release_ratio, config.smoothing_frames[0], votes.needed, votes.of, config.refractory_ms
-    )
+    template = training_policy(1.0, config)
     curves = [
         det_curve(scored_streams(streams, scores, phrase), template, frame_shift_ms, config.tolerance_ms, SELECTION_FAH)
         for phrase in range(scores[0].shape[1])
@@ -67,6 +63,41 @@ def judge_streams(
         "mean_recall": float(np.mean([mean_recall(curve, SELECTION_FAH) for curve in curves])),
         "frr": float(np.mean([frr_at_fah(curve, TIE_FAH).frr for curve in curves])),
     }
+
+
+def false_alarms_at(
+    threshold: float,
+    streams: Sequence[Stream],
+    scores: Sequence[np.ndarray],
+    frame_shift_ms: float,
+    config: EvaluateConfig,
+) -> dict[str, float]:
+    """Return what training controls the weight of other sound by: false alarms at a fixed threshold.
+
+    Returns:
+        `false_alarms` and the `hours` outside keywords, both summed over the phrases, and `fah`, their quotient.
+    """
+    policy = training_policy(threshold, config)
+    phrases = range(scores[0].shape[1])
+    tallies = [
+        measure(scored_streams(streams, scores, phrase), policy, frame_shift_ms, config.tolerance_ms)
+        for phrase in phrases
+    ]
+    alarms, hours = sum(tally.false_alarms for tally in tallies), math.fsum(tally.hours for tally in tallies)
+    return {"fah": alarms / hours, "false_alarms": alarms, "hours": hours}
+
+
+def training_policy(threshold: float, config: EvaluateConfig) -> Policy:
+    """Return the policy that training judges and mines by: the first candidates for smoothing and votes."""
+    votes = config.votes[0]
+    return Policy(
+        threshold,
+        threshold * config.release_ratio,
+        config.smoothing_frames[0],
+        votes.needed,
+        votes.of,
+        config.refractory_ms,
+    )
 
 
 def report_policy(

@@ -132,9 +132,39 @@ class MiningConfig(Section):
     threshold: float = Field(0.3, gt=0.0, lt=1.0)
     most: int = Field(5000, ge=1, le=1_000_000)
 
-    def due(self, epoch: int, epochs: int) -> bool:
-        """Say whether a round follows the epoch, counted from 1; none follows the last."""
-        return self.every > 0 and epoch % self.every == 0 and epoch < epochs
+    def due(self, epoch: int) -> bool:
+        """Say whether a round follows the epoch, counted from 1, if that is not the last."""
+        return self.every > 0 and epoch % self.every == 0
+
+
+class EarlyStoppingConfig(Section):
+    """Stopping for want of a better epoch; the best one is kept in any case.
+
+    The learning rate stays planned over all epochs, so that a cosine that is stopped early never comes near 0: it saves
+    time, and costs what the last, slow epochs would have brought.
+
+    Attributes:
+        patience: epochs without a better judgement after which training stops.
+    """
+
+    patience: int = Field(5, ge=1, le=10_000)
+
+
+class FahControlConfig(Section):
+    """Setting the weight of other sound by the false alarms on dev (see `wakeword.training.schedule`).
+
+    Attributes:
+        target_fah: false alarms an hour that the averaged detector should have on dev, at `threshold`.
+        threshold: smoothed score at which it fires.
+        gain: power of the excess by which the weight is multiplied after each epoch.
+        least, most: the weight never leaves these.
+    """
+
+    target_fah: float = Field(2.0, gt=0.0, le=1000.0)
+    threshold: float = Field(0.5, gt=0.0, lt=1.0)
+    gain: float = Field(0.5, gt=0.0, le=4.0)
+    least: float = Field(0.1, gt=0.0, le=1000.0)
+    most: float = Field(10.0, gt=0.0, le=1000.0)
 
 
 def _below_teacher(path: str) -> str:
@@ -174,8 +204,18 @@ class TrainConfig(Section):
     Attributes:
         lr: peak learning rate; "auto" takes what find-lr suggests.
         epochs, steps_per_epoch: how long; the model is judged on the dev streams after each epoch.
-        warmup_share: share of all steps in which the rate rises to its peak, before a cosine takes it to 0.
+        schedule: what the rate does (see `wakeword.training.schedule`): "cosine" rises linearly and falls to 0,
+            "one_cycle" rises and falls by cosines, "constant" rises linearly and stays.
+        warmup_share: share of all steps in which the rate rises to its peak; one cycle usually takes 0.3.
         ema_decay: decay of the running average of weights and buffers, which is what is judged and kept.
+        average_best: the averages of this many best epochs are averaged in the end, and the result is kept instead of
+            the best one's if it does at least as well on dev; 1 averages none.
+        early_stopping: when to stop before the last epoch, or null.
+        fah_control: sets the weight of other sound by the false alarms on dev, from loss.negative_weight on, or null.
+        accumulate: micro-batches that a batch is computed in, one after the other, to save memory. They add up to the
+            gradient of the whole batch, but batch normalization takes its statistics over each of them.
+        compile: the forward pass in training is compiled by `torch.compile`, which takes a C++ compiler; part of the
+            parameters because it rounds otherwise, and may draw dropout otherwise. find-lr compiles nothing.
         amp: mixed precision; "auto" uses bfloat16 or float16 where a GPU has them and none on a CPU.
         threads: CPU threads of one operation; part of the parameters because sums over other numbers of
             threads differ in their last digits.
@@ -188,8 +228,14 @@ class TrainConfig(Section):
     lr: float | Literal["auto"] = "auto"
     epochs: int = Field(10, ge=1, le=10_000)
     steps_per_epoch: int = Field(300, ge=1, le=1_000_000)
+    schedule: Literal["cosine", "one_cycle", "constant"] = "cosine"
     warmup_share: float = Field(0.05, ge=0.0, lt=1.0)
     ema_decay: float = Field(0.995, ge=0.0, lt=1.0)
+    average_best: int = Field(1, ge=1, le=100)
+    early_stopping: EarlyStoppingConfig | None = None
+    fah_control: FahControlConfig | None = None
+    accumulate: int = Field(1, ge=1, le=1024)
+    compile: bool = False
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     threads: int = Field(2, ge=1, le=256)
     nproc: int = Field(1, ge=1, le=64)
@@ -207,9 +253,33 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _batches_can_be_shared(self) -> "TrainConfig":
-        if self.batches.size % self.nproc:
+        if self.batches.size % (self.nproc * self.accumulate):
             raise ValueError(
-                f"batches.size is {self.batches.size}; with nproc {self.nproc} it must be a multiple of that"
+                f"batches.size is {self.batches.size}; with nproc {self.nproc} and accumulate {self.accumulate} "
+                f"it must be a multiple of {self.nproc * self.accumulate}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _epochs_suffice(self) -> "TrainConfig":
+        if self.early_stopping is not None and self.early_stopping.patience >= self.epochs:
+            raise ValueError(
+                f"early_stopping.patience is {self.early_stopping.patience}, which {self.epochs} epochs never reach; "
+                "lower it, or set early_stopping to null"
+            )
+        if self.average_best > self.epochs:
+            raise ValueError(f"average_best is {self.average_best}, but epochs is {self.epochs}; lower it to that")
+        if self.fah_control is not None and self.epochs == 1:
+            raise ValueError("fah_control acts from the second epoch on, but epochs is 1; set fah_control to null")
+        return self
+
+    @model_validator(mode="after")
+    def _weight_is_within_bounds(self) -> "TrainConfig":
+        control, weight = self.fah_control, self.loss.negative_weight
+        if control is not None and not control.least <= weight <= control.most:
+            raise ValueError(
+                f"loss.negative_weight is {weight:g}; it must lie from fah_control.least, {control.least:g}, "
+                f"to fah_control.most, {control.most:g}"
             )
         return self
 

@@ -1,10 +1,13 @@
 """Choosing where to compute, and making it repeatable there."""
 
 import os
+import shutil
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
+from torch import nn
 
 from wakeword.base.errors import UserError
 
@@ -42,3 +45,18 @@ def precision(amp: Literal["auto", "off", "bf16", "fp16"], device: torch.device)
 def autocast(dtype: torch.dtype | None, device: torch.device) -> AbstractContextManager[object]:
     """Return the context in which the forward pass runs."""
     return torch.autocast(device.type, dtype) if dtype is not None else nullcontext()
+
+
+def compile_forward(network: nn.Module) -> None:
+    """Let `torch.compile` make the network's forward pass, in place: the names in its state stay as they are.
+
+    Raises:
+        UserError: there is no C++ compiler.
+    """
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        raise UserError(
+            f"train.compile is true, but there is no C++ compiler {compiler}; install it, name another in CXX, "
+            "or set train.compile to false"
+        )
+    network.compile()

@@ -17,11 +17,14 @@ from wakeword.models.checkpoint import TrainedModel, load
 from wakeword.models.network import Network
 from wakeword.training import distributed
 from wakeword.training.config import BatchConfig, LossConfig, TeacherConfig
+from wakeword.training.losses import Divisors
 
 TEACHERS = Path("data/teacher")
 
 
-def distillation_bce(logits: Tensor, taught: Tensor, temperature: float, negative_weight: float) -> Tensor:
+def distillation_bce(
+    logits: Tensor, taught: Tensor, temperature: float, negative_weight: float, divisors: Divisors | None = None
+) -> Tensor:
     """Compute how far a student's scores are from those of its teachers.
 
     Each frame's loss is the binary cross-entropy of the student's probability with the mean of the teachers', both of
@@ -36,6 +39,7 @@ def distillation_bce(logits: Tensor, taught: Tensor, temperature: float, negativ
         taught: `(batch, frames, phrases, teachers)` logits of the teachers for the same moments.
         temperature: above 1, differences between low scores count for more.
         negative_weight: weight of the second mean.
+        divisors: of the batch that these windows are a part of, whose parts' losses add up to its own; None for theirs.
 
     Returns:
         A scalar.
@@ -45,12 +49,16 @@ def distillation_bce(logits: Tensor, taught: Tensor, temperature: float, negativ
     losses = temperature**2 * functional.binary_cross_entropy_with_logits(
         logits / temperature, target, reduction="none"
     )
-    return _mean(losses, phrase) + negative_weight * _mean(losses, 1.0 - phrase)
+    divisors = divisors or distillation_divisors(taught)
+    missed, alarmed = (losses * phrase).sum(), (losses * (1.0 - phrase)).sum()
+    return missed / divisors.wanted + negative_weight * (alarmed / divisors.unwanted)
 
 
-def _mean(losses: Tensor, weights: Tensor) -> Tensor:
+def distillation_divisors(taught: Tensor) -> Divisors:
+    """Return what `distillation_bce` divides by; its argument."""
+    phrase = torch.sigmoid(taught.float()).mean(dim=-1)
     # Less than one frame's worth does not count as much as one.
-    return (losses * weights).sum() / weights.sum().clamp(min=1.0)
+    return Divisors(phrase.sum().clamp(min=1.0), (1.0 - phrase).sum().clamp(min=1.0))
 
 
 def logits_at(network: Network, features: Tensor, ends: Sequence[int]) -> Tensor:
@@ -122,17 +130,19 @@ class Teacher:
         mine = distributed.part(features)
         return distributed.whole(torch.stack([logits_at(network, mine, ends) for network in self.networks], dim=-1))
 
-    def blend(self, loss: Tensor, logits: Tensor, taught: Tensor, negative_weight: float) -> Tensor:
+    def blend(
+        self, loss: Tensor, logits: Tensor, taught: Tensor, negative_weight: float, divisors: Divisors | None = None
+    ) -> Tensor:
         """Return the loss of labels and that of distillation, by their weights.
 
         Args:
             loss: of the labels, a scalar.
             logits: `(batch, all frames, phrases)` of the student.
             taught: what `scores` returned for the same windows.
-            negative_weight: of other sound, see `distillation_bce`.
+            negative_weight, divisors: see `distillation_bce`.
         """
         heard = logits[:, logits.shape[1] - taught.shape[1] :]
-        distilled = distillation_bce(heard, taught, self.config.temperature, negative_weight)
+        distilled = distillation_bce(heard, taught, self.config.temperature, negative_weight, divisors)
         return (1.0 - self.config.weight) * loss + self.config.weight * distilled
 
     def provenance(self, data: str) -> dict[str, str]:

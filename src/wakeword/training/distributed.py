@@ -62,8 +62,13 @@ def launch(processes: int, script: Path, *arguments: str) -> None:
         raise KeyboardInterrupt from signalled
 
 
-def join(device: torch.device, batch_size: int) -> None:
+def join(device: torch.device, batch_size: int, accumulate: int = 1) -> None:
     """Become one of the processes that `launch` started.
+
+    Args:
+        device: to compute on.
+        batch_size: windows a batch.
+        accumulate: micro-batches that it is computed in.
 
     Raises:
         UserError: a batch can't be shared out equally.
@@ -72,10 +77,10 @@ def join(device: torch.device, batch_size: int) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-    if batch_size % size():
+    if batch_size % (size() * accumulate):
         raise UserError(
-            f"train.batches.size is {batch_size}, which {size()} processes can't share equally; "
-            f"set it to a multiple of {size()}"
+            f"train.batches.size is {batch_size}, which {size()} processes can't share equally in {accumulate} parts; "
+            f"set it to a multiple of {size() * accumulate}"
         )
 
 

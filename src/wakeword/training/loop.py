@@ -17,11 +17,13 @@ from wakeword.base import log
 from wakeword.base.errors import UserError
 from wakeword.base.files import write_bytes
 from wakeword.models.network import Network
-from wakeword.training import distributed
+from wakeword.training import devices, distributed
 from wakeword.training.config import TrainConfig
 from wakeword.training.ema import Ema
 from wakeword.training.mining import Mined, moments
 from wakeword.training.objective import Objective, optimizer
+from wakeword.training.schedule import learning_rate, negative_weight
+from wakeword.training.selection import Average, State, best_epochs, mean_state, rank, stalled
 from wakeword.training.watching import Watch, seconds_left, system_figures
 
 Judge = Callable[[Network], dict[str, float]]
@@ -33,31 +35,31 @@ class Training:
     """What a training gave.
 
     Attributes:
-        network: holds the averaged weights and buffers of the best epoch, in evaluation mode, on the CPU.
+        network: holds the averaged weights and buffers of the best epoch, or the average of those of the best epochs
+            if that was kept, in evaluation mode, on the CPU.
         best_epoch: its number, from 1.
-        history: for each epoch its number, loss, learning rate, mean gradient norm and the judge's figures.
+        average: what became of the average of the best epochs, or None where none was asked for.
+        history: for each epoch its number, loss, learning rate, mean gradient norm and the judge's figures; before
+            these the weight of other sound, where that is controlled.
         mined: the false alarms that were found after an epoch, for each round of mining.
     """
 
     network: Network
     best_epoch: int
+    average: Average | None
     history: list[dict[str, float]]
     mined: dict[int, list[Mined]]
 
+    @property
+    def kept_epochs(self) -> list[int]:
+        """Return the epochs that the network is made of: the best, or those whose average was kept."""
+        return self.average.epochs if self.average is not None and self.average.kept else [self.best_epoch]
 
-def learning_rate(step: int, steps: int, peak: float, warmup_share: float) -> float:
-    """Return the rate of a step: linear up to the peak, then half a cosine down to 0.
-
-    Args:
-        step: from 0.
-        steps: of the whole training.
-        peak: the highest rate.
-        warmup_share: share of the steps before the peak.
-    """
-    warmup = round(steps * warmup_share)
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    @property
+    def kept_figures(self) -> dict[str, float]:
+        """Return the history's row of the best epoch, with the judge's figures of what was kept."""
+        row = self.history[self.best_epoch - 1]
+        return row | self.average.figures if self.average is not None and self.average.kept else row
 
 
 def train(
@@ -77,7 +79,7 @@ def train(
         network: freshly built, on the device to train on; where several processes train, the same in all.
         objective: the loss of any step.
         judge: figures of a network on the dev streams; the epoch with the highest "mean_recall" is kept, ties
-            going to the lower "frr", then to the later epoch.
+            going to the lower "frr", then to the later epoch. For `fah_control`, "false_alarms" and "hours" too.
         config: the `train` section.
         lr: peak learning rate.
         seed: of what the network itself draws (dropout).
@@ -87,17 +89,19 @@ def train(
         watch: shown the history and the system figures of all epochs so far, after each and when going on.
 
     Raises:
-        UserError: the loss is no longer a number.
+        UserError: the loss is no longer a number, or `config` asks for a compiler and there is none.
     """
     steps = config.epochs * config.steps_per_epoch
     parallel = distributed.parallel(network)
+    if config.compile:
+        devices.compile_forward(network)
     update = optimizer(network, config.optimizer, lr)
     # Only float16 needs its gradients scaled; disabled, the scaler passes everything through.
     scaler = torch.GradScaler(objective.device.type, enabled=objective.dtype == torch.float16)
     ema = Ema(network, config.ema_decay)
     history: list[dict[str, float]] = []
     system: list[dict[str, float]] = []
-    best: dict[str, Any] = {"epoch": 0, "state": None}
+    best: dict[int, State] = {}
     mined: dict[int, list[Mined]] = {}
 
     latest = checkpoints / "latest.pt"
@@ -129,25 +133,26 @@ def train(
             "gradient_norm": _short(norm_sum.item() / taken),
         }
 
-    for epoch in range(len(history), config.epochs):
+    while not _over(history, config):
+        epoch = len(history)
         torch.manual_seed(seed * 1_000_003 + epoch + distributed.rank() * 100_003)
         network.train()
+        objective.negative_weight = negative_weight(history, config.loss.negative_weight, config.fah_control)
         first, started = epoch * config.steps_per_epoch, time.monotonic()
         loss_sum = norm_sum = torch.zeros((), device=objective.device)
         what, coming = f"steps of epoch {epoch + 1}/{config.epochs}", range(first, first + config.steps_per_epoch)
         for step in log.progress(coming, len(coming), what, beside_bar):
-            rate = learning_rate(step, steps, lr, config.warmup_share)
+            rate = learning_rate(step, steps, lr, config.schedule, config.warmup_share)
             for group in update.param_groups:
                 group["lr"] = rate
-            loss = objective(parallel, step)
-            scaler.scale(loss).backward()
+            loss = objective.backward(parallel, step, scaler.scale)
             scaler.unscale_(update)
             norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimizer.clip_norm)
             scaler.step(update)
             scaler.update()
             update.zero_grad()
             ema.update(network)
-            loss_sum, norm_sum = loss_sum + loss.detach(), norm_sum + norm.nan_to_num(0.0, 0.0, 0.0)
+            loss_sum, norm_sum = loss_sum + loss, norm_sum + norm.nan_to_num(0.0, 0.0, 0.0)
         mean_loss = loss_sum.item() / config.steps_per_epoch
         if not math.isfinite(mean_loss):
             raise UserError(
@@ -164,13 +169,14 @@ def train(
             "lr": rate,
             "gradient_norm": norm_sum.item() / config.steps_per_epoch,
         }
-        history.append(row | figures)
+        weight = {} if config.fah_control is None else {"negative_weight": objective.negative_weight}
+        history.append(row | weight | figures)
         left = seconds_left(time.monotonic() - begun, epoch + 1 - done_before, config.epochs - done_before)
         told = {name: _short(value) for name, value in history[-1].items()}
         log.info(f"epoch {epoch + 1}/{config.epochs}", **told, left_s=left)
-        if best["state"] is None or _rank(history[-1]) >= _rank(history[best["epoch"] - 1]):
-            best = {"epoch": epoch + 1, "state": {k: v.detach().clone() for k, v in ema.network.state_dict().items()}}
-        if mine is not None and config.mining.due(epoch + 1, config.epochs):
+        best[epoch + 1] = {name: tensor.detach().clone() for name, tensor in ema.network.state_dict().items()}
+        best = {number: best[number] for number in best_epochs(history, config.average_best)}
+        if mine is not None and config.mining.due(epoch + 1) and not _over(history, config):
             mined[epoch + 1] = distributed.from_first(partial(mine, ema.network))
             objective.feed_back(moments(mined[epoch + 1]), config.mining.share)
             log.info("mined the training streams", false_alarms=len(mined[epoch + 1]))
@@ -191,9 +197,13 @@ def train(
         if watch is not None:
             watch(history, system)
 
-    chosen = ema.network
-    chosen.load_state_dict(best["state"])
-    return Training(chosen.cpu().eval(), best["epoch"], history, mined)
+    if len(history) < config.epochs:
+        log.info("stopped early, for want of a better epoch", after=len(history), of=config.epochs)
+    chosen, (best_epoch, *_) = ema.network, best
+    average = _average(chosen, best, history, judge) if config.average_best > 1 else None
+    if average is None or not average.kept:
+        chosen.load_state_dict(best[best_epoch])
+    return Training(chosen.cpu().eval(), best_epoch, average, history, mined)
 
 
 def forget(checkpoints: Path) -> None:
@@ -205,8 +215,21 @@ def _short(value: float) -> float:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def _rank(row: dict[str, float]) -> tuple[float, float]:
-    return row["mean_recall"], -row["frr"]
+def _over(history: list[dict[str, float]], config: TrainConfig) -> bool:
+    """Say whether training is at its end; the history alone decides, so that an interruption changes nothing."""
+    early = config.early_stopping
+    return len(history) == config.epochs or (early is not None and stalled(history, early.patience))
+
+
+def _average(network: Network, best: dict[int, State], history: list[dict[str, float]], judge: Judge) -> Average:
+    """Load the average of the best epochs, the best of which comes first, into a network, and judge it."""
+    network.load_state_dict(mean_state(list(best.values())))
+    figures = distributed.from_first(partial(judge, network))
+    best_alone = history[next(iter(best)) - 1]
+    average = Average(sorted(best), figures, kept=rank(figures) >= rank(best_alone))
+    shown = {name: _short(value) for name, value in figures.items()}
+    log.info("average of the best epochs", epochs=average.epochs, kept=average.kept, **shown)
+    return average
 
 
 def _load(path: Path, device: torch.device) -> dict[str, Any] | None:

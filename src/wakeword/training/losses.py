@@ -26,6 +26,19 @@ class Shape:
 PLAIN = Shape()
 
 
+@dataclass(frozen=True)
+class Divisors:
+    """What the losses of a batch are divided by: how much of it counts, weighed.
+
+    Attributes:
+        wanted: where the phrase must fire.
+        unwanted: where it must not.
+    """
+
+    wanted: Tensor | int
+    unwanted: Tensor | int
+
+
 def max_pooling_bce(
     logits: Tensor,
     positive: Tensor,
@@ -34,6 +47,7 @@ def max_pooling_bce(
     negative_weight: float,
     shape: Shape = PLAIN,
     weights: Tensor | None = None,
+    divisors: Divisors | None = None,
 ) -> Tensor:
     """Compute the loss of a batch of windows, in which the highest score speaks for many.
 
@@ -49,6 +63,7 @@ def max_pooling_bce(
         negative_weight: weight of the mean over stretches against that of the mean over phrases.
         shape: focal modulation and label smoothing.
         weights: `(batch,)` of the windows in both means, or None for 1 each.
+        divisors: of the batch that these windows are a part of, whose parts' losses add up to its own; None for theirs.
 
     Returns:
         A scalar: mean binary cross-entropy of the phrases plus the weighted mean of that of the stretches.
@@ -59,11 +74,17 @@ def max_pooling_bce(
     spare = -logits.shape[1] % stretch
     others = functional.pad(logits.masked_fill(~negative, floor), (0, 0, 0, spare), value=floor)
     others = others.unflatten(1, (-1, stretch)).amax(dim=2)
-    heard = functional.pad(negative, (0, 0, 0, spare)).unflatten(1, (-1, stretch)).any(dim=2)
 
-    missed, wanted = _total(_bce(peaks, True, shape), positive.any(dim=1), weights)
-    alarmed, unwanted = _total(_bce(others, False, shape), heard, weights)
-    return missed / wanted + negative_weight * alarmed / unwanted
+    said, heard = positive.any(dim=1), _stretches(negative, stretch)
+    divisors = divisors or max_pooling_divisors(positive, negative, stretch, weights)
+    missed = _total(_bce(peaks, True, shape), said, weights)
+    alarmed = _total(_bce(others, False, shape), heard, weights)
+    return missed / divisors.wanted + negative_weight * alarmed / divisors.unwanted
+
+
+def max_pooling_divisors(positive: Tensor, negative: Tensor, stretch: int, weights: Tensor | None = None) -> Divisors:
+    """Return what `max_pooling_bce` divides by; its arguments."""
+    return Divisors(_count(positive.any(dim=1), weights), _count(_stretches(negative, stretch), weights))
 
 
 def per_frame_bce(
@@ -73,20 +94,27 @@ def per_frame_bce(
     negative_weight: float,
     shape: Shape = PLAIN,
     weights: Tensor | None = None,
+    divisors: Divisors | None = None,
 ) -> Tensor:
     """Compute the loss of a batch of windows, in which every frame speaks for itself.
 
     Args:
-        logits, positive, negative, negative_weight, shape, weights: as for `max_pooling_bce`, but the phrase must
-            fire in all frames of `positive`.
+        logits, positive, negative, negative_weight, shape, weights, divisors: as for `max_pooling_bce`, but the phrase
+            must fire in all frames of `positive`.
 
     Returns:
         A scalar: mean binary cross-entropy of the positive frames plus the weighted mean of that of the negative.
     """
     logits = logits.float()
-    missed, wanted = _total(_bce(logits, True, shape), positive, weights)
-    alarmed, unwanted = _total(_bce(logits, False, shape), negative, weights)
-    return missed / wanted + negative_weight * alarmed / unwanted
+    divisors = divisors or per_frame_divisors(positive, negative, weights)
+    missed = _total(_bce(logits, True, shape), positive, weights)
+    alarmed = _total(_bce(logits, False, shape), negative, weights)
+    return missed / divisors.wanted + negative_weight * alarmed / divisors.unwanted
+
+
+def per_frame_divisors(positive: Tensor, negative: Tensor, weights: Tensor | None = None) -> Divisors:
+    """Return what `per_frame_bce` divides by; its arguments."""
+    return Divisors(_count(positive, weights), _count(negative, weights))
 
 
 def _bce(logits: Tensor, wanted: bool, shape: Shape) -> Tensor:
@@ -103,11 +131,27 @@ def _bce(logits: Tensor, wanted: bool, shape: Shape) -> Tensor:
     return loss
 
 
-def _total(losses: Tensor, counted: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor | int]:
-    """Return the sum of the losses that count and what to divide it by; the first dimension of both is the batch."""
+def _stretches(negative: Tensor, stretch: int) -> Tensor:
+    """Return in which stretches there is other sound, `(batch, stretches, phrases)` bool."""
+    spare = -negative.shape[1] % stretch
+    heard: Tensor = functional.pad(negative, (0, 0, 0, spare)).unflatten(1, (-1, stretch)).any(dim=2)
+    return heard
+
+
+def _total(losses: Tensor, counted: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the weighted sum of the losses that count; the first dimension of both is the batch."""
     chosen = losses[counted]
+    return chosen.sum() if weights is None else (chosen * _each(counted, weights)).sum()
+
+
+def _count(counted: Tensor, weights: Tensor | None) -> Tensor | int:
+    """Return the sum of the weights of what counts, or 1 where nothing does."""
     if weights is None:
-        return chosen.sum(), max(1, chosen.numel())
-    each = weights.view(-1, *[1] * (counted.ndim - 1)).expand_as(counted)[counted]
-    total = each.sum()
-    return (chosen * each).sum(), torch.where(total > 0, total, torch.ones_like(total))
+        return max(1, int(counted.sum()))
+    total = _each(counted, weights).sum()
+    return torch.where(total > 0, total, torch.ones_like(total))
+
+
+def _each(counted: Tensor, weights: Tensor) -> Tensor:
+    """Return the weight of each thing that counts; the first dimension of `counted` is the batch."""
+    return weights.view(-1, *[1] * (counted.ndim - 1)).expand_as(counted)[counted]

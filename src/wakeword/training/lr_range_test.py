@@ -52,12 +52,10 @@ def run(
         for step in log.progress(range(config.steps), config.steps, "steps"):
             for group in update.param_groups:
                 group["lr"] = float(rates[step])
-            loss = objective(trial, step)
-            losses.append(float(loss.detach()))
+            losses.append(float(objective.backward(trial, step)))
             smoothed = smooth(np.array(losses), config.smoothing)
             if not math.isfinite(losses[-1]) or smoothed[-1] > config.diverged * smoothed.min():
                 break
-            loss.backward()
             torch.nn.utils.clip_grad_norm_(trial.parameters(), optimizer_config.clip_norm)
             update.step()
             update.zero_grad()

@@ -1,17 +1,25 @@
 """One training step's forward and backward pass, shared by training and the learning-rate range test."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wakeword.features.frontend import FRAME_MS, FrontendConfig
+from wakeword.models.network import Network
 from wakeword.training import distributed
 from wakeword.training.config import BatchConfig, FocalConfig, LossConfig, OptimizerConfig
 from wakeword.training.devices import autocast
-from wakeword.training.distillation import Teacher
-from wakeword.training.losses import Shape, max_pooling_bce, per_frame_bce
+from wakeword.training.distillation import Teacher, distillation_divisors
+from wakeword.training.losses import (
+    Divisors,
+    Shape,
+    max_pooling_bce,
+    max_pooling_divisors,
+    per_frame_bce,
+    per_frame_divisors,
+)
 from wakeword.training.prefetch import Prefetch
 from wakeword.training.sampler import WindowSampler
 from wakeword.training.spec_augment import spec_augment
@@ -27,6 +35,11 @@ class Objective:
         device: where the network is.
         dtype: for mixed precision, or None.
         teacher: says what the scores should be, beside the labels; or None.
+        accumulate: micro-batches that a batch is computed in; a divisor of the batch's size and, where several
+            processes share it, of each one's part.
+
+    Attributes:
+        negative_weight: weight of other sound against that of the phrases; that of `loss` until it is set.
     """
 
     def __init__(
@@ -38,11 +51,13 @@ class Objective:
         device: torch.device,
         dtype: torch.dtype | None,
         teacher: Teacher | None = None,
+        accumulate: int = 1,
     ) -> None:
         if teacher is not None:
             teacher.check_windows(sampler.window, batches, loss)
         self.teacher = teacher
         self.sampler, self.batches, self.config, self.device, self.dtype = sampler, batches, loss, device, dtype
+        self.accumulate, self.negative_weight = accumulate, loss.negative_weight
         self.windows = Prefetch(sampler.batch)
         self.range_hz = frontend.f_min_hz, frontend.f_max_hz
         focal = loss.focal or FocalConfig(gamma=0.0)
@@ -52,6 +67,25 @@ class Objective:
         """Return the loss, a scalar with gradients, of the batch of `step`.
 
         The network may be wrapped by `distributed.parallel`.
+        """
+        return torch.stack(list(self._micro_losses(network, step))).sum()
+
+    def backward(self, network: nn.Module, step: int, scale: Callable[[Tensor], Tensor] = lambda loss: loss) -> Tensor:
+        """Add the gradients of the loss of `step`, scaled, to those of the network, and return the loss, a scalar.
+
+        Each micro-batch is forgotten before the next, which is what saves memory.
+        """
+        total = torch.zeros((), device=self.device)
+        for loss in self._micro_losses(network, step):
+            scale(loss).backward()
+            total += loss.detach()
+        return total
+
+    def _micro_losses(self, network: nn.Module, step: int) -> Iterator[Tensor]:
+        """Yield the losses of the micro-batches, which add up to that of the batch, as all are divided by what it is.
+
+        Augmentation is drawn for the whole batch. A micro-batch has one window of `accumulate`, so that all kinds are
+        shared out evenly, as `distributed.part` does with it among processes.
         """
         plain = distributed.alone(network)
         batch = self.windows(step)
@@ -66,22 +100,44 @@ class Objective:
             # A mixed window is taken for both of what it is mixed from, each by its share.
             weights = torch.cat([share, 1.0 - share])
             positive, negative = (torch.cat([mask, mask[partner]]) for mask in (positive, negative))
-        with autocast(self.dtype, self.device):
-            logits = distributed.whole(network(distributed.part(features)))
-        labelled = torch.cat([logits, logits]) if weights is not None else logits
-        loss = self._loss(labelled, positive, negative, weights)
-        if self.teacher is None:
-            return loss
-        with autocast(self.dtype, self.device):
-            taught = self.teacher.scores(features, plain.receptive_field, plain.stride)
-        return self.teacher.blend(loss, logits, taught, self.config.negative_weight)
+        divisors = self._divisors(positive, negative, weights)
+        # Of what mixup doubled, too, these are the rows of the same windows.
+        parts = [slice(first, None, self.accumulate) for first in range(self.accumulate)]
+        taught = self._taught(plain, [features[rows] for rows in parts])
+        taught_divisors = distillation_divisors(torch.cat(taught)) if taught else None
+        for index, rows in enumerate(parts):
+            with autocast(self.dtype, self.device):
+                logits = distributed.whole(network(distributed.part(features[rows])))
+            labelled = torch.cat([logits, logits]) if weights is not None else logits
+            some_weights = None if weights is None else weights[rows]
+            loss = self._loss(labelled, positive[rows], negative[rows], some_weights, divisors)
+            if self.teacher is not None:
+                loss = self.teacher.blend(loss, logits, taught[index], self.negative_weight, taught_divisors)
+            yield loss
 
-    def _loss(self, logits: Tensor, positive: Tensor, negative: Tensor, weights: Tensor | None) -> Tensor:
-        negative_weight = self.config.negative_weight
+    def _taught(self, plain: Network, parts: Iterable[Tensor]) -> list[Tensor]:
+        """Return what the teacher says of each micro-batch; nothing if there is none."""
+        if self.teacher is None:
+            return []
+        with autocast(self.dtype, self.device):
+            return [self.teacher.scores(features, plain.receptive_field, plain.stride) for features in parts]
+
+    def _divisors(self, positive: Tensor, negative: Tensor, weights: Tensor | None) -> Divisors:
         if self.config.name == "per_frame":
-            return per_frame_bce(logits, positive, negative, negative_weight, self.shape, weights)
-        stretch = max(1, self.config.negative_ms // (self.sampler.stride * FRAME_MS))
-        return max_pooling_bce(logits, positive, negative, stretch, negative_weight, self.shape, weights)
+            return per_frame_divisors(positive, negative, weights)
+        return max_pooling_divisors(positive, negative, self._stretch, weights)
+
+    def _loss(
+        self, logits: Tensor, positive: Tensor, negative: Tensor, weights: Tensor | None, divisors: Divisors
+    ) -> Tensor:
+        weight, shape = self.negative_weight, self.shape
+        if self.config.name == "per_frame":
+            return per_frame_bce(logits, positive, negative, weight, shape, weights, divisors)
+        return max_pooling_bce(logits, positive, negative, self._stretch, weight, shape, weights, divisors)
+
+    @property
+    def _stretch(self) -> int:
+        return max(1, self.config.negative_ms // (self.sampler.stride * FRAME_MS))
 
     def feed_back(self, moments: Iterable[tuple[str, float]], share: float) -> None:
         """Lay a share of the windows of all further steps around moments; see `WindowSampler.feed_back`."""

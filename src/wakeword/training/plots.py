@@ -28,8 +28,8 @@ def draw_lr_range_test(path: Path, found: LrRangeTest) -> None:
     _save(figure, path)
 
 
-def draw_training(path: Path, history: list[dict[str, float]], best_epoch: int) -> None:
-    """Draw loss and dev figures against the epoch, with the kept epoch marked."""
+def draw_training(path: Path, history: list[dict[str, float]], kept: list[int]) -> None:
+    """Draw loss and dev figures against the epoch, with the kept epoch marked, or those whose average was."""
     epochs = [row["epoch"] for row in history]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     left.plot(epochs, [row["loss"] for row in history], marker="o", markersize=3)
@@ -38,7 +38,9 @@ def draw_training(path: Path, history: list[dict[str, float]], best_epoch: int) 
     right.plot(epochs, recall, marker="o", markersize=3, color="C2")
     right.set(xlabel="epoch", ylabel="%", ylim=(0, 100), title="Dev: mean recall over 0 to 2 false alarms an hour")
     for axes in (left, right):
-        axes.axvline(best_epoch, color="0.4", linestyle=":", label=f"kept: epoch {best_epoch}")
+        for epoch in kept:
+            what = "kept: " if len(kept) == 1 else "kept, averaged: "
+            axes.axvline(epoch, color="0.4", linestyle=":", label=f"{what}epoch {epoch}")
         axes.grid(alpha=0.3)
         axes.legend()
     _save(figure, path)

@@ -1,0 +1,80 @@
+"""What `train.compile` is worth: `python -m benchmarks.compile_speed` (`--model '{"name": "crnn"}'`, `--rounds N`).
+
+A plain and a compiled network take turns, a few training steps each of the default batch, out of memory. The medians of
+their steps are compared, and the median of the ratios of neighbouring turns, which other work on the machine disturbs
+less. What compiling takes is the time of the compiled network's first turn less that of a later one.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+
+from benchmarks.input_speed import FRONTEND, MELS, TRAIN, InMemory, random_streams, stepper
+from wakeword.features.cmvn import Cmvn
+from wakeword.features.store import StreamSet, write
+from wakeword.models.config import ModelConfig
+from wakeword.models.network import Network
+from wakeword.training import devices
+from wakeword.training.objective import Objective
+
+RESULT = Path(__file__).resolve().parent / "results" / "compile_speed.json"
+STEPS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=json.loads, default={}, help="the section `model`, as JSON")
+    parser.add_argument("--rounds", type=int, default=20, help="turns of each")
+    arguments = parser.parse_args()
+    model: ModelConfig = TypeAdapter(ModelConfig).validate_python({"name": "ds_tcn"} | arguments.model)
+    device = devices.choose("auto")
+    devices.make_repeatable(TRAIN.threads, 1)
+    even = Cmvn(np.full(MELS, -8.0, np.float32), np.ones(MELS, np.float32), 1, FRONTEND.fingerprint)
+    with tempfile.TemporaryDirectory() as temporary:
+        write(Path(temporary), "train", random_streams(0.1), "f", MELS, 0.0)
+        streams = StreamSet.open(Path(temporary), "train", "f")
+        steps = {}
+        for name in ("plain", "compiled"):
+            network = Network(model, even, FRONTEND.floor, 1).to(device).train()
+            if name == "compiled":
+                devices.compile_forward(network)
+            windows = InMemory(streams, 1, TRAIN.batches, TRAIN.loss, network.receptive_field, network.stride, 1)
+            steps[name] = stepper(network, Objective(windows, FRONTEND, TRAIN.batches, TRAIN.loss, device, None))
+        turns: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
+        for turn in range(arguments.rounds + 1):
+            for name, step in steps.items():
+                spent = [step(turn * STEPS + number) for number in range(STEPS)]
+                turns[name].append((sum(wall for wall, _ in spent) / STEPS, sum(cpu for _, cpu in spent) / STEPS))
+    first = {name: STEPS * spent.pop(0)[0] for name, spent in turns.items()}
+    wall, cpu = ({name: [pair[kind] for pair in spent] for name, spent in turns.items()} for kind in (0, 1))
+    result = {
+        "compiling_s": round(first["compiled"] - STEPS * statistics.median(wall["compiled"]), 1),
+        "cores": len(os.sched_getaffinity(0)),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "model": model.name,
+        "of_the_plain_time": ratio(wall),
+        "of_the_plain_time_by_cpu": ratio(cpu),
+        "step_ms": {name: round(1000 * statistics.median(spent), 1) for name, spent in wall.items()},
+        "step_cpu_ms": {name: round(1000 * statistics.median(spent), 1) for name, spent in cpu.items()},
+        "windows_a_batch": TRAIN.batches.size,
+    }
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+def ratio(spent: dict[str, list[float]]) -> float:
+    """Return the median ratio of neighbouring turns, compiled to plain."""
+    pairs = zip(spent["compiled"], spent["plain"], strict=True)
+    return round(statistics.median(compiled / plain for compiled, plain in pairs), 3)
+
+
+if __name__ == "__main__":
+    main()
