@@ -77,7 +77,7 @@ def live(folder: Path) -> Iterator[Watch]:
         UserError: DVCLive is not installed.
     """
     try:
-        from dvclive import Live
+        from dvclive.live import Live
     except ModuleNotFoundError as missing:
         raise UserError(
             f"runtime.live is true, but the package {missing.name} is missing; "
