@@ -96,6 +96,7 @@ def test_dvc_shows_a_training_while_it_runs_and_git_never_sees_it(in_folder: Pat
 
 
 def test_without_the_package_it_says_what_to_install(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "dvclive.live", raising=False)
     monkeypatch.setitem(sys.modules, "dvclive", None)
     told = r"runtime\.live is true, .*pip install 'wakeword\[live\]'"
     with pytest.raises(UserError, match=told), watching.live(in_folder):
