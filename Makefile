@@ -16,7 +16,7 @@ test: .venv/installed  ## run the tests; those of the page in web/ need Node.js,
 	python -m pytest --numprocesses=logical --dist=loadfile
 
 lint: .venv/installed
-	ruff check . && ruff format --check . && mypy && python tools/stage_deps.py
+	ruff check . && ruff format --check . && mypy && mypy --explicit-package-bases stages tools && python tools/stage_deps.py
 
 format: .venv/installed
 	ruff check --fix . && ruff format .

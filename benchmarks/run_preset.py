@@ -1,7 +1,7 @@
 """Run the pipeline in a fresh clone and keep its figures and its cost: `make results-NAME`.
 
-Clones HEAD into a temporary folder, lays the preset NAME (or A+B, one over the other) over its params.yaml, and runs
-`dvc repro` there. `default` is params.yaml as it is: its metrics must come out as committed, byte for byte. Those of a
+Clones HEAD into a temporary folder, lays the preset NAME (or A+B, one over the other) over its params.yaml, copies what
+lies in data/teacher and data/voices, and runs `dvc repro` there. `default` is params.yaml as it is: its metrics must come out as committed, byte for byte. Those of a
 preset are kept in `benchmarks/results/NAME/`.
 """
 
@@ -35,7 +35,8 @@ def main() -> None:
         if arguments.preset != "default":
             subprocess.run([sys.executable, "tools/preset.py", *arguments.preset.split("+")], cwd=clone, check=True)
             anchor_root(clone / "params.yaml")
-            shutil.copytree(ROOT / "data" / "teacher", clone / "data" / "teacher", dirs_exist_ok=True)
+            for name in ("teacher", "voices"):
+                shutil.copytree(ROOT / "data" / name, clone / "data" / name, dirs_exist_ok=True)
         status, cost = measure(["dvc", "repro"], clone)
         if status:
             sys.exit(status)

@@ -46,8 +46,12 @@ def run() -> None:
         streams, len(params.phrases), train.batches, train.loss, network.receptive_field, network.stride, seed
     )
     dtype = devices.precision(train.amp, device)
-    teacher = train.teacher and load_teacher(train.teacher, params.features, params.phrases, params.language, device)
-    objective = Objective(sampler, params.features, train.batches, train.loss, device, dtype, teacher, train.accumulate)
+    teacher = None
+    if train.teacher is not None:
+        teacher = load_teacher(train.teacher, params.features, params.phrases, params.language, device)
+    objective = Objective(
+        sampler, params.features, train.batches, train.loss, device, dtype, teacher=teacher, accumulate=train.accumulate
+    )
     found = lr_range_test.run(network, objective, train.optimizer, params.find_lr, seed)
     with replacing_folder(REPORT) as folder:
         write_json(

@@ -70,16 +70,23 @@ def run() -> None:
         train, len(params.phrases), config.batches, config.loss, network.receptive_field, network.stride, seed
     )
     dtype = devices.precision(config.amp, device)
-    teacher = config.teacher and load_teacher(config.teacher, params.features, params.phrases, params.language, device)
+    teacher = None
+    if config.teacher is not None:
+        teacher = load_teacher(config.teacher, params.features, params.phrases, params.language, device)
     objective = Objective(
-        sampler, params.features, config.batches, config.loss, device, dtype, teacher, config.accumulate
+        sampler,
+        params.features,
+        config.batches,
+        config.loss,
+        device,
+        dtype,
+        teacher=teacher,
+        accumulate=config.accumulate,
     )
     lr = suggested_lr() if config.lr == "auto" else config.lr
     data = [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
     # What only evaluate reads of its section must not make this another training.
     inert: dict[str, Any] = {"runtime": True, "evaluate": {"target_fah", "report_fah", "max_fah"}}
-    if config.teacher is None:
-        inert["train"] = {"teacher"}  # models of before there were teachers keep their name
     fingerprints = {
         "data": hash_files([*data, CMVN]),
         "params": fingerprint(params.model_dump(mode="json", exclude=inert) | {"lr": lr}),

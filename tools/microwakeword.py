@@ -114,7 +114,7 @@ def trained(params: Params, train: StreamSet, dev: StreamSet) -> Network:
     )
     bands = FrontendConfig(mels=CHANNELS, f_min_hz=RANGE_HZ[0], f_max_hz=RANGE_HZ[1])
     dtype = devices.precision(config.amp, device)
-    objective = Objective(sampler, bands, config.batches, config.loss, device, dtype, config.accumulate)
+    objective = Objective(sampler, bands, config.batches, config.loss, device, dtype, accumulate=config.accumulate)
     lr = float(read_json(FOUND_LR)["suggested"]) if config.lr == "auto" else config.lr
 
     def judge(candidate: Network) -> dict[str, float]:

@@ -87,10 +87,20 @@ def test_with_voices_every_engine_speaks(tmp_path: Path) -> None:
 
 def test_rows_with_fewer_recordings_are_judged_by_the_same_ones() -> None:
     names = [f"keyword/picovoice_wwb/{phrase}/{digit}0.flac" for phrase in ("a", "b") for digit in "0123456789abcdef"]
-    judges = []
+    judges, taught = [], []
     for row in ("people", "people_50", "people_10", "people_typed"):
         pins = read(f"presets/{row}.yaml")["split"]["pins"]
         dealt = [next(split for pattern, split in pins.items() if fnmatch(name, pattern)) for name in names]
         judges.append([name for name, split in zip(names, dealt, strict=True) if split == "test"])
-        assert ("train" in dealt) == (row != "people_typed")
+        taught.append({name for name, split in zip(names, dealt, strict=True) if split == "train"})
     assert len(judges[0]) == 8 and judges.count(judges[0]) == 4
+    assert taught[0] > taught[1] > taught[2] > taught[3] == set()
+
+
+def test_espeak_alone_takes_out_the_pin_of_kokoro_and_no_other() -> None:
+    params = read("params.yaml")
+    before = dict(params["split"]["pins"])
+    params["split"]["pins"]["mine:*"] = "test"
+    preset.merge(params, read("presets/espeak.yaml"))
+    assert before and params["split"]["pins"] == {"mine:*": "test"}
+    assert params["ingest"]["synthesis"]["engines"]["kokoro"] is None

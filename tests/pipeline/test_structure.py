@@ -166,9 +166,7 @@ def test_params_yaml_holds_every_key_that_the_schema_knows() -> None:
     written = yaml.safe_load((ROOT / "params.yaml").read_text())
 
     def keys(value: object, where: str = "") -> set[str]:
-        if not isinstance(value, dict):
-            return set()
-        if where == "split.pins.":
+        if not isinstance(value, dict) or where == "split.pins.":
             return set()
         return {f"{where}{k}" for k in value} | {k for name in value for k in keys(value[name], f"{where}{name}.")}
 

@@ -40,7 +40,9 @@ def train(folder: Path, checkpoints: Path, taught: bool = False, parts: int = 1)
     network, master = (built(streams, stride) for stride in (2, 3))
     teacher = Teacher([TrainedModel(master, FRONTEND, ["a"], "en", {})], TeacherConfig(files=["a.pt"]), DEVICE)
     sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
-    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, DEVICE, None, teacher if taught else None, parts)
+    objective = Objective(
+        sampler, FRONTEND, BATCHES, LOSS, DEVICE, None, teacher=teacher if taught else None, accumulate=parts
+    )
 
     def judge(candidate: Network) -> dict[str, float]:
         assert distributed.rank() == 0

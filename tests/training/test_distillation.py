@@ -58,7 +58,7 @@ def objective_with(
     streams: StreamSet, network: Network, teacher: Teacher | None, batches: BatchConfig = BATCHES
 ) -> Objective:
     sampler = WindowSampler(streams, 1, batches, LOSS, network.receptive_field, network.stride, seed=1)
-    return Objective(sampler, FRONTEND, batches, LOSS, CPU, None, teacher)
+    return Objective(sampler, FRONTEND, batches, LOSS, CPU, None, teacher=teacher)
 
 
 def gradients(objective: Objective, network: Network) -> torch.Tensor:

@@ -85,7 +85,7 @@ def progress(
             narrow terminal cuts off the rest. A bar shows those named `..._s` as hours, minutes and seconds; a line
             has a `left_s` of its own, which another replaces. Called once a second at most, so it may wait for a GPU.
     """
-    if logging.getLogger("wakeword").level == logging.ERROR:  # as `quieten` sets it
+    if not logging.getLogger("wakeword").isEnabledFor(logging.INFO):
         yield from items
     elif sys.stderr.isatty() and os.environ.get("WAKEWORD_LOG") != "json":
         yield from _bar(items, total, what, figures)

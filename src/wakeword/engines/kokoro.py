@@ -191,7 +191,7 @@ def cast(config: KokoroConfig, language: str, root: Path) -> Cast:
     if language.split("-")[0] != "en":
         raise UserError(
             f"params.yaml: kokoro speaks English here, not '{language}'; leave it out with `make preset NAME=espeak`, "
-            f"or set '{KEY}.kokoro' to null and give its share to another"
+            f"or set '{KEY}.kokoro' to null, give its share to another and take 'kokoro:*' out of split.pins"
         )
     from importlib.metadata import version
 

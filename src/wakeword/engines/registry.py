@@ -71,7 +71,10 @@ class EnginesConfig(Section):
 
     def negative_shares(self) -> dict[str, float]:
         """Return each engine's share of the other utterances, in the same order."""
-        return {name: section.negative_share or section.share for name, section in self._used().items()}
+        return {
+            name: section.share if section.negative_share is None else section.negative_share
+            for name, section in self._used().items()
+        }
 
     def _used(self) -> dict[str, EngineConfig]:
         sections: dict[str, EngineConfig | None] = {name: getattr(self, name) for name in ENGINES}

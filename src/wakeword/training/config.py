@@ -1,11 +1,10 @@
 """The `train` and `find_lr` sections of `params.yaml`."""
 
-from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from wakeword.base.params import Section, Text
+from wakeword.base.params import Section, Text, inside
 
 
 class SpecAugmentConfig(Section):
@@ -166,10 +165,15 @@ class FahControlConfig(Section):
     least: float = Field(0.1, gt=0.0, le=1000.0)
     most: float = Field(10.0, gt=0.0, le=1000.0)
 
+    @model_validator(mode="after")
+    def _weight_can_change(self) -> "FahControlConfig":
+        if self.least >= self.most:
+            raise ValueError("least must lie below most, or the weight could never change")
+        return self
+
 
 def _below_teacher(path: str) -> str:
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts:
+    if not inside(path):
         raise ValueError("must lie below data/teacher; copy the model there and give the rest of its path")
     return path
 
@@ -262,7 +266,8 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _epochs_suffice(self) -> "TrainConfig":
-        if self.early_stopping is not None and self.early_stopping.patience >= self.epochs:
+        # The last epoch ends the training anyway, and the first has none before it to be compared with.
+        if self.early_stopping is not None and self.early_stopping.patience >= self.epochs - 1:
             raise ValueError(
                 f"early_stopping.patience is {self.early_stopping.patience}, which {self.epochs} epochs never reach; "
                 "lower it, or set early_stopping to null"
@@ -271,6 +276,16 @@ class TrainConfig(Section):
             raise ValueError(f"average_best is {self.average_best}, but epochs is {self.epochs}; lower it to that")
         if self.fah_control is not None and self.epochs == 1:
             raise ValueError("fah_control acts from the second epoch on, but epochs is 1; set fah_control to null")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_count(self) -> "TrainConfig":
+        shaped = self.loss.focal is not None or self.loss.label_smoothing > 0
+        if self.teacher is not None and self.teacher.weight == 1.0 and shaped:
+            raise ValueError(
+                "teacher.weight is 1, so that labels have no part in the loss; lower it, or set loss.focal to null and "
+                "loss.label_smoothing to 0"
+            )
         return self
 
     @model_validator(mode="after")

@@ -57,9 +57,9 @@ class Training:
 
     @property
     def kept_figures(self) -> dict[str, float]:
-        """Return the history's row of the best epoch, with the judge's figures of what was kept."""
-        row = self.history[self.best_epoch - 1]
-        return row | self.average.figures if self.average is not None and self.average.kept else row
+        """Return the history's row of the best epoch, or the judge's figures of the average if that was kept."""
+        kept = self.average is not None and self.average.kept
+        return self.average.figures if self.average is not None and kept else self.history[self.best_epoch - 1]
 
 
 def train(
@@ -105,13 +105,11 @@ def train(
     mined: dict[int, list[Mined]] = {}
 
     latest = checkpoints / "latest.pt"
+    stateful: dict[str, Any] = {"network": network, "ema": ema.network, "optimizer": update, "scaler": scaler}
     if saved := _load(latest, objective.device):
-        network.load_state_dict(saved["network"])
-        ema.network.load_state_dict(saved["ema"])
-        ema.updates = saved["ema_updates"]
-        update.load_state_dict(saved["optimizer"])
-        scaler.load_state_dict(saved["scaler"])
-        history, system, best = saved["history"], saved["system"], saved["best"]
+        for name, part in stateful.items():
+            part.load_state_dict(saved[name])
+        ema.updates, history, system, best = (saved[name] for name in ("ema_updates", "history", "system", "best"))
         mined = {epoch: [Mined(**alarm) for alarm in found] for epoch, found in saved["mined"].items()}
         if mined:
             objective.feed_back(moments(mined[max(mined)]), config.mining.share)
@@ -121,7 +119,7 @@ def train(
     begun, done_before = time.monotonic(), len(history)
 
     def beside_bar() -> dict[str, float]:
-        """Reading the loss waits for the GPU, so this is for now and then."""
+        """Return what stands beside the bar of the epoch that runs; reading a sum waits for the GPU: not each step."""
         taken = step + 1 - first
         done = epoch - done_before + taken / config.steps_per_epoch
         last = {name: _short(history[-1][name]) for name in ("mean_recall", "frr")} if history else {}
@@ -159,18 +157,19 @@ def train(
                 f"the training loss became {mean_loss} in epoch {epoch + 1}; lower train.lr (it was {lr:g})"
             )
         seconds = time.monotonic() - started
-        figures = system_figures(objective.device, config.steps_per_epoch, seconds) | objective.input_figures(seconds)
-        system.append({"epoch": epoch + 1} | figures)
-        log.info("system", **{name: _short(value) for name, value in figures.items()})
-        figures = distributed.from_first(partial(judge, ema.network))
+        of_machine = system_figures(objective.device, config.steps_per_epoch, seconds)
+        of_machine |= objective.input_figures(seconds)
+        system.append({"epoch": epoch + 1} | of_machine)
+        log.info("system", **{name: _short(value) for name, value in of_machine.items()})
         row = {
             "epoch": epoch + 1,
             "loss": mean_loss,
             "lr": rate,
             "gradient_norm": norm_sum.item() / config.steps_per_epoch,
         }
-        weight = {} if config.fah_control is None else {"negative_weight": objective.negative_weight}
-        history.append(row | weight | figures)
+        if config.fah_control is not None:
+            row["negative_weight"] = objective.negative_weight
+        history.append(row | distributed.from_first(partial(judge, ema.network)))
         left = seconds_left(time.monotonic() - begun, epoch + 1 - done_before, config.epochs - done_before)
         told = {name: _short(value) for name, value in history[-1].items()}
         log.info(f"epoch {epoch + 1}/{config.epochs}", **told, left_s=left)
@@ -180,27 +179,16 @@ def train(
             mined[epoch + 1] = distributed.from_first(partial(mine, ema.network))
             objective.feed_back(moments(mined[epoch + 1]), config.mining.share)
             log.info("mined the training streams", false_alarms=len(mined[epoch + 1]))
-        _save(
-            latest,
-            {
-                "network": network.state_dict(),
-                "ema": ema.network.state_dict(),
-                "ema_updates": ema.updates,
-                "optimizer": update.state_dict(),
-                "scaler": scaler.state_dict(),
-                "history": history,
-                "system": system,
-                "best": best,
-                "mined": {epoch: [asdict(alarm) for alarm in found] for epoch, found in mined.items()},
-            },
-        )
+        plain = {epoch: [asdict(alarm) for alarm in found] for epoch, found in mined.items()}
+        done = {"ema_updates": ema.updates, "history": history, "system": system, "best": best, "mined": plain}
+        _save(latest, {name: part.state_dict() for name, part in stateful.items()} | done)
         if watch is not None:
             watch(history, system)
 
     if len(history) < config.epochs:
         log.info("stopped early, for want of a better epoch", after=len(history), of=config.epochs)
-    chosen, (best_epoch, *_) = ema.network, best
-    average = _average(chosen, best, history, judge) if config.average_best > 1 else None
+    chosen, best_epoch = ema.network, best_epochs(history, 1)[0]
+    average = _average(chosen, best, history[best_epoch - 1], judge) if config.average_best > 1 else None
     if average is None or not average.kept:
         chosen.load_state_dict(best[best_epoch])
     return Training(chosen.cpu().eval(), best_epoch, average, history, mined)
@@ -221,11 +209,14 @@ def _over(history: list[dict[str, float]], config: TrainConfig) -> bool:
     return len(history) == config.epochs or (early is not None and stalled(history, early.patience))
 
 
-def _average(network: Network, best: dict[int, State], history: list[dict[str, float]], judge: Judge) -> Average:
-    """Load the average of the best epochs, the best of which comes first, into a network, and judge it."""
+def _average(network: Network, best: dict[int, State], best_alone: dict[str, float], judge: Judge) -> Average:
+    """Load the average of the best epochs, the best of which comes first, into a network, and judge it.
+
+    Args:
+        best_alone: the judge's figures of the best epoch.
+    """
     network.load_state_dict(mean_state(list(best.values())))
     figures = distributed.from_first(partial(judge, network))
-    best_alone = history[next(iter(best)) - 1]
     average = Average(sorted(best), figures, kept=rank(figures) >= rank(best_alone))
     shown = {name: _short(value) for name, value in figures.items()}
     log.info("average of the best epochs", epochs=average.epochs, kept=average.kept, **shown)

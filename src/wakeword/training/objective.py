@@ -50,6 +50,7 @@ class Objective:
         loss: LossConfig,
         device: torch.device,
         dtype: torch.dtype | None,
+        *,
         teacher: Teacher | None = None,
         accumulate: int = 1,
     ) -> None:
@@ -64,9 +65,9 @@ class Objective:
         self.shape = Shape(focal.gamma, focal.alpha, loss.label_smoothing)
 
     def __call__(self, network: nn.Module, step: int) -> Tensor:
-        """Return the loss, a scalar with gradients, of the batch of `step`.
+        """Return the loss, a scalar with gradients, of the batch of `step`: to look at, where `backward` is to train.
 
-        The network may be wrapped by `distributed.parallel`.
+        The network may be wrapped by `distributed.parallel`. The graphs of all micro-batches are held at once.
         """
         return torch.stack(list(self._micro_losses(network, step))).sum()
 
