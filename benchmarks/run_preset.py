@@ -1,8 +1,8 @@
 """Run the pipeline in a fresh clone and keep its figures and its cost: `make results-NAME`.
 
 Clones HEAD into a temporary folder, lays the preset NAME (or A+B, one over the other) over its params.yaml, copies what
-lies in data/teacher and data/voices, and runs `dvc repro` there. `default` is params.yaml as it is: its metrics must come out as committed, byte for byte. Those of a
-preset are kept in `benchmarks/results/NAME/`.
+lies in data/teacher and data/voices, and runs `dvc repro` there. `default` is params.yaml as it is: its metrics must
+come out as committed, byte for byte. Those of a preset are kept in `benchmarks/results/NAME/`.
 """
 
 import argparse
