@@ -46,6 +46,26 @@ def test_items_are_drawn_only_a_little_ahead() -> None:
         assert drawn < 50
 
 
+def slow_at_first(value: int) -> int:
+    if value == 0:
+        time.sleep(3.0)
+    return value
+
+
+def test_one_slow_item_keeps_no_worker_idle_while_results_may_wait() -> None:
+    drawn = 0
+
+    def items() -> Iterator[int]:
+        nonlocal drawn
+        for value in range(1000):
+            drawn += 1
+            yield value
+
+    with closing(ordered_map(slow_at_first, items(), 2, ahead=50)) as results:
+        assert next(results) == 0
+        assert 60 < drawn < 110
+
+
 def test_a_crash_costs_one_item() -> None:
     results = list(ordered_map(misbehave, [1, 3, 4, 3, 6], 2))
     assert [r if isinstance(r, int) else r.item for r in results] == [1, 3, 4, 3, 6]

@@ -34,17 +34,19 @@ def count(requested: int | None) -> int:
 
 
 def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int, timeout_s: float = 600.0
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int, timeout_s: float = 600.0, ahead: int = 8
 ) -> Generator[Result | Crash[Item], None, None]:
     """Yield `function(item)` for each item, in the items' order, whatever the number of workers.
 
     Args:
         function: a picklable module-level function (or `functools.partial` of one). An exception that it
             raises is raised here.
-        items: consumed lazily, never more than a few ahead of what was yielded.
+        items: consumed lazily, never far ahead of what was yielded.
         workers: number of processes. They start by `spawn`, die with this process, and ignore Ctrl-C, which
             is this process's to answer.
         timeout_s: an item that takes longer is given up and its worker replaced.
+        ahead: results of each worker that may wait in memory for the turn of a slower one. Where a few items take a
+            hundred times as long as the others, a low number leaves workers idle.
     """
     pool = [_Worker(function) for _ in range(workers)]
     source = enumerate(iter(items))
@@ -54,7 +56,7 @@ def ordered_map(
     try:
         while True:
             # Results wait for their turn; do not run far ahead of the slowest item.
-            while idle and not exhausted and len(finished) < 8 * workers:
+            while idle and not exhausted and len(finished) < ahead * workers:
                 try:
                     index, item = next(source)
                 except StopIteration:

@@ -22,6 +22,8 @@ from wakeword.workers import Crash, ordered_map
 SHORTEST_POSITIVE_S = 0.2
 SHORTEST_S = 0.1
 SILENT_DBFS = -60.0
+# A neural voice takes seconds for what espeak-ng says in milliseconds. Long recordings wait on disk, so this is cheap.
+_AHEAD = 64
 
 
 def ingest(
@@ -92,7 +94,7 @@ def _prepared(items: deque[AudioFile | Utterance], workers: int, scratch: Path) 
             sent.append(items.popleft())
             yield sent[-1]
 
-    with closing(ordered_map(partial(_prepare, scratch=scratch), taken(), workers)) as results:
+    with closing(ordered_map(partial(_prepare, scratch=scratch), taken(), workers, ahead=_AHEAD)) as results:
         for result in results:
             item = sent.popleft()
             yield _sharing_strings(result, item) if isinstance(result, Recording | LongRecording) else result
