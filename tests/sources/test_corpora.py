@@ -220,7 +220,9 @@ def test_texts_are_compared_word_by_word(text: str, phrase: str, relation: str) 
 def test_corpora_from_a_folder_and_from_the_web_become_one_corpus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def in_this_process(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
+    def in_this_process(
+        function: Callable[[Any], Any], items: Iterable[Any], workers: int, ahead: int = 8
+    ) -> Iterator[Any]:
         yield from map(function, items)
 
     monkeypatch.setattr(ingest_module, "ordered_map", in_this_process)

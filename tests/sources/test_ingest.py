@@ -22,7 +22,7 @@ PHRASES = ["hey computer"]
 
 
 def in_this_process(
-    function: Callable[[Any], Any], items: Iterable[Any], workers: int, timeout_s: float = 600.0
+    function: Callable[[Any], Any], items: Iterable[Any], workers: int, timeout_s: float = 600.0, ahead: int = 8
 ) -> Iterator[Any]:
     """Stands in for `ordered_map`, without the second that a worker process takes to start."""
     yield from map(function, items)
@@ -169,7 +169,7 @@ def test_one_positive_clip_goes_on_with_a_warning(tmp_path: Path) -> None:
 
 
 def test_a_crash_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crashing(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
+    def crashing(function: Callable[[Any], Any], items: Iterable[Any], workers: int, ahead: int = 8) -> Iterator[Any]:
         for item in items:
             crashes = "s1" in item.origin.path
             yield Crash(item, "the worker process died (SIGSEGV)") if crashes else function(item)
