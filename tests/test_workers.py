@@ -5,6 +5,8 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 
 import psutil
 import pytest
@@ -32,38 +34,35 @@ def test_results_come_in_the_order_of_the_items(workers: int) -> None:
     assert list(ordered_map(square_slowly, range(20), workers)) == [value * value for value in range(20)]
 
 
+def noting(drawn: list[int]) -> Iterator[int]:
+    """Yield the numbers below 1000, noting in `drawn` those that were asked for."""
+    for value in range(1000):
+        drawn.append(value)
+        yield value
+
+
 def test_items_are_drawn_only_a_little_ahead() -> None:
-    drawn = 0
-
-    def items() -> Iterator[int]:
-        nonlocal drawn
-        for value in range(1000):
-            drawn += 1
-            yield value
-
-    with closing(ordered_map(square_slowly, items(), 2)) as results:
+    drawn: list[int] = []
+    with closing(ordered_map(square_slowly, noting(drawn), 2)) as results:
         assert next(results) == 0
-        assert drawn < 50
+        assert len(drawn) < 50
 
 
-def slow_at_first(value: int) -> int:
-    if value == 0:
-        time.sleep(3.0)
+def first_after_sixtieth(value: int, folder: Path) -> int:
+    """Return the value; that of 0 not before the other worker has come to 60, unless that takes a minute."""
+    reached, late = folder / "reached", time.monotonic() + 60.0
+    if value == 60:
+        reached.touch()
+    while value == 0 and not reached.exists() and time.monotonic() < late:
+        time.sleep(0.01)
     return value
 
 
-def test_one_slow_item_keeps_no_worker_idle_while_results_may_wait() -> None:
-    drawn = 0
-
-    def items() -> Iterator[int]:
-        nonlocal drawn
-        for value in range(1000):
-            drawn += 1
-            yield value
-
-    with closing(ordered_map(slow_at_first, items(), 2, ahead=50)) as results:
+def test_one_slow_item_keeps_no_worker_idle_while_results_may_wait(tmp_path: Path) -> None:
+    drawn: list[int] = []
+    with closing(ordered_map(partial(first_after_sixtieth, folder=tmp_path), noting(drawn), 2, ahead=50)) as results:
         assert next(results) == 0
-        assert 60 < drawn < 110
+        assert 60 < len(drawn) < 110
 
 
 def test_a_crash_costs_one_item() -> None:

@@ -1,25 +1,18 @@
 """The stages that train with a teacher, on a small project whose earlier stages are made up here."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from stages import find_lr, train
 
+from tests.stages import tiny_training
 from tests.stages.running import write_params
-from tests.training.conftest import MODEL, RATE, tone
+from tests.training.conftest import MODEL
 from wakeword.base.errors import UserError
-from wakeword.features import cmvn
-from wakeword.features.frontend import FrontendConfig, log_mel
-from wakeword.features.store import Segment, Stream, write
 from wakeword.models import checkpoint
-
-FRONTEND = FrontendConfig()
 
 
 class Cut(Exception):
@@ -27,40 +20,16 @@ class Cut(Exception):
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch_as_it_was: None) -> Path:
     """Make what the stages before find-lr leave behind, and two teachers, and go there."""
-    rng = np.random.default_rng(0)
-    npy = tmp_path / "data/npy"
-    npy.mkdir(parents=True)
-    for split, count in (("train", 4), ("dev", 1)):
-        rendered = [_stream(f"{split}-{number}", rng) for number in range(count)]
-        streams = write(npy, split, rendered, FRONTEND.fingerprint, FRONTEND.mels, 0.0)
-        if split == "train":
-            cmvn.save(tmp_path / "data/cmvn.json", cmvn.accumulate([streams.all_features], FRONTEND.fingerprint))
+    tiny_training.make_features(tmp_path)
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
+    (tmp_path / "data/teacher").mkdir()
     for name, seed in (("one", 1), ("two", 2)):
         params(seed=seed)
         train.run()
-        (tmp_path / "data/teacher").mkdir(exist_ok=True)
         shutil.move("models/best_model.pt", f"data/teacher/{name}.pt")
-    yield tmp_path
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
-
-
-def _stream(name: str, rng: np.random.Generator) -> tuple[Stream, np.ndarray, np.ndarray]:
-    """Render 20 s with a tone every 2 s, rising (the phrase) and falling in turn."""
-    sound = rng.standard_normal(20 * RATE) * 0.003
-    segments = []
-    for start_s in np.arange(1.0, 18.0, 2.0):
-        rising = len(segments) % 2 == 0
-        sound[int(start_s * RATE) :][: int(0.4 * RATE)] += tone(rng, rising)
-        label = "positive" if rising else "negative"
-        segments.append(Segment(start_s, start_s + 0.4, label, label, "g", name, 0 if rising else None, True))
-    pcm = (np.clip(sound, -1, 1) * 32767).astype(np.int16)
-    features = log_mel(pcm, FRONTEND)
-    return Stream(name, "clean", 0, len(features), segments), features, pcm
+    return tmp_path
 
 
 def params(seed: int = 3, **changed: Any) -> None:

@@ -1,13 +1,11 @@
 """What the train stage reports of averaged epochs and of controlled false alarms, on made-up features."""
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from stages import train
 
 from tests.stages.running import write_params
@@ -21,7 +19,7 @@ SECONDS = 30
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch_as_it_was: None) -> Path:
     """Go where the features of a phrase lie, which is louder than all else."""
     rng = np.random.default_rng(0)
     (tmp_path / "data/npy").mkdir(parents=True)
@@ -35,10 +33,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         written = write(tmp_path / "data/npy", split, streams, FRONTEND.fingerprint, FRONTEND.mels, 0.0)
         cmvn.save(tmp_path / "data/cmvn.json", cmvn.accumulate([written.all_features], FRONTEND.fingerprint))
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    yield tmp_path
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 def trained(**changed: Any) -> tuple[dict[str, Any], list[dict[str, str]]]:

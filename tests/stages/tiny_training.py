@@ -14,8 +14,8 @@ FRONTEND = FrontendConfig()
 FRAMES = 2000
 
 
-def make(project: Path, **runtime: Any) -> Path:
-    """Fill `project` with all that train reads, and return it. `runtime` is that section of params.yaml."""
+def make_features(project: Path) -> None:
+    """Fill `project` with what the stages before find-lr leave behind."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 4), ("dev", 2)):
         rendered = []
@@ -34,6 +34,11 @@ def make(project: Path, **runtime: Any) -> Path:
         streams = write(project / "data/npy", split, rendered, FRONTEND.fingerprint, FRONTEND.mels, 0.0)
         if split == "train":
             cmvn.save(project / "data/cmvn.json", cmvn.accumulate([streams.all_features], FRONTEND.fingerprint))
+
+
+def make(project: Path, **runtime: Any) -> Path:
+    """Fill `project` with all that train reads, and return it. `runtime` is that section of params.yaml."""
+    make_features(project)
     write_params(
         project,
         phrases=["hey computer"],
