@@ -56,7 +56,12 @@ def run() -> None:
     with replacing_folder(REPORT) as folder:
         write_json(
             folder / "metrics.json",
-            {"suggested": found.valley, "steepest": found.steepest, "valley": found.valley, "steps": len(found.rates)},
+            {
+                "suggested": found.knee,
+                "steepest": found.steepest,
+                "valley": found.valley,
+                "steps": len(found.rates),
+            },
         )
         with (folder / "sweep.csv").open("w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
@@ -64,7 +69,7 @@ def run() -> None:
             for row in zip(found.rates, found.losses, found.smoothed, strict=True):
                 rows.writerow([f"{value:.6g}" for value in row])
         draw_lr_range_test(folder / "sweep.png", found)
-    log.info("suggested", lr=f"{found.valley:.3g}", steepest=f"{found.steepest:.3g}")
+    log.info("suggested", lr=f"{found.knee:.3g}", valley=f"{found.valley:.3g}", steepest=f"{found.steepest:.3g}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def test_it_leaves_no_trace_in_weights_buffers_or_random_state(network: Network,
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random_state) and network.training == training
     assert all(parameter.grad is None for parameter in network.parameters())
-    assert 1e-5 <= found.valley <= 1.0 and 1e-5 <= found.steepest <= 1.0
+    assert all(1e-5 <= rate <= 1.0 for rate in (found.steepest, found.valley, found.knee))
 
 
 @pytest.mark.parametrize(("factor", "shown"), [(1e4, 21), (math.inf, 20), (math.nan, 20)])
@@ -49,7 +49,7 @@ def test_a_sweep_that_diverges_halfway_stops_there_and_leaves_no_trace(
     found = lr_range_test.run(network, objective, OptimizerConfig(), FindLrConfig(end=0.01, steps=40), seed=1)
     assert steps == list(range(21))
     assert len(found.rates) == len(found.losses) == shown and np.isfinite(found.losses).all()
-    assert found.valley <= found.rates[19] and found.steepest <= found.rates[19]
+    assert max(found.steepest, found.valley, found.knee) <= found.rates[19]
     after = network.state_dict(), update.state_dict(), [p.grad for p in network.parameters()]
     torch.testing.assert_close(after, before, rtol=0.0, atol=0.0)
     assert network.training
@@ -73,9 +73,22 @@ def test_suggestions_on_a_loss_worked_by_hand() -> None:
     position = np.log10(rates)
     # Flat to 1e-4, down a smooth step centred at 1e-3, flat, and up steeply from 1e-1.
     loss = 2.0 - 1.5 / (1 + np.exp(-6 * (position + 3))) + np.maximum(0, position + 1) * 20
-    steepest, valley = lr_range_test.suggest(rates, loss)
+    steepest, valley, knee = lr_range_test.suggest(rates, loss)
     assert steepest == pytest.approx(1e-3, rel=0.15)
     assert 1e-3 < valley < 1e-1
+    # Four fifths of a logistic step of slope 6 are done log(4) / 6 decades beyond its centre.
+    assert knee == pytest.approx(1e-3 * 10 ** (math.log(4) / 6), rel=0.15)
+
+
+def test_a_slow_fall_from_the_first_rates_on_leaves_the_knee_where_it_is() -> None:
+    """As networks with batch normalization do, that learn their biases at any rate."""
+    rates = np.geomspace(1e-6, 1.0, 121)
+    position = np.log10(rates)
+    falling = 3.0 - 0.3 * np.maximum(position + 5, 0) + np.maximum(0, position + 2) * 3.0
+    flat = 3.0 - 0.3 * np.maximum(position + 3, 0) + np.maximum(0, position + 2) * 3.0
+    found = [lr_range_test.suggest(rates, loss) for loss in (falling, flat)]
+    assert found[0][1] < found[1][1] / 5
+    assert 1e-3 < found[0][2] < 1e-2 and 1e-3 < found[1][2] < 1e-2
 
 
 @given(arrays(float, st.integers(1, 9), elements=st.integers(0, 5).map(float)))
@@ -88,15 +101,15 @@ def test_the_longest_descent_is_found(values: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_noise_hardly_moves_the_valley(seed: int) -> None:
+def test_noise_hardly_moves_valley_and_knee(seed: int) -> None:
     rates = np.geomspace(1e-5, 1.0, 100)
     position = np.log10(rates)
     # Down from the start to 1e-2, then up, as a sweep of 100 steps over batches that differ goes.
     loss = 2.0 - 0.35 * (position + 5) + np.maximum(0, position + 2) * 1.5
-    _, without = lr_range_test.suggest(rates, loss)
+    _, *without = lr_range_test.suggest(rates, lr_range_test.smooth(loss, 0.9))
     noisy = loss + np.random.default_rng(seed).normal(0.0, 0.25, 100)
-    _, valley = lr_range_test.suggest(rates, lr_range_test.smooth(noisy, 0.9))
-    assert without / 3 < valley < without * 3
+    _, *found = lr_range_test.suggest(rates, lr_range_test.smooth(noisy, 0.9))
+    assert all(rate / 3 < moved < rate * 3 for rate, moved in zip(without, found, strict=True))
 
 
 def test_smoothing_is_adams_corrected_average() -> None:

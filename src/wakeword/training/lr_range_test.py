@@ -14,6 +14,8 @@ from wakeword.models.network import Network
 from wakeword.training.config import FindLrConfig, OptimizerConfig
 from wakeword.training.objective import Objective, optimizer
 
+_LEFT_OF_FALL = 0.2
+
 
 @dataclass(frozen=True)
 class LrRangeTest:
@@ -22,7 +24,8 @@ class LrRangeTest:
     Attributes:
         rates, losses, smoothed: `(steps,)`, up to where the sweep ended.
         steepest: the rate at which the smoothed loss falls fastest.
-        valley: the rate in the middle of the longest descent (see `suggest`).
+        valley: the rate in the middle of the longest descent.
+        knee: the rate at which most of the fall is done (see `suggest`): the one that training takes.
     """
 
     rates: np.ndarray
@@ -30,6 +33,7 @@ class LrRangeTest:
     smoothed: np.ndarray
     steepest: float
     valley: float
+    knee: float
 
 
 def run(
@@ -64,8 +68,7 @@ def run(
     if len(seen) < 10:
         raise UserError(f"the loss diverged after {len(seen)} steps; lower find_lr.start (it is {config.start:g})")
     smoothed = smooth(seen, config.smoothing)
-    steepest, valley = suggest(rates[: len(seen)], smoothed)
-    return LrRangeTest(rates[: len(seen)], seen, smoothed, steepest, valley)
+    return LrRangeTest(rates[: len(seen)], seen, smoothed, *suggest(rates[: len(seen)], smoothed))
 
 
 def smooth(losses: np.ndarray, past: float) -> np.ndarray:
@@ -77,19 +80,23 @@ def smooth(losses: np.ndarray, past: float) -> np.ndarray:
     return smoothed
 
 
-def suggest(rates: np.ndarray, smoothed: np.ndarray) -> tuple[float, float]:
-    """Return the rates of steepest descent and of the valley, from `(n,)` rising rates and smoothed losses.
+def suggest(rates: np.ndarray, smoothed: np.ndarray) -> tuple[float, float, float]:
+    """Return the rates of steepest descent, the valley and the knee, from `(n,)` rising rates and smoothed losses.
 
     The first tenth is left out: there, the running average has hardly anything to average yet. Steepest descent is
     looked for over the logarithm of the rate, up to the lowest loss. The valley is the middle of the longest descent,
-    as in fastai's `lr_find`; losses in between that are higher don't end it, or noise would decide where it lies.
+    as in fastai's `lr_find`; losses in between that are higher don't end it, or noise would decide where it lies. The
+    knee is where the loss has done four fifths of its fall from the highest to the lowest: a loss that falls slowly
+    from the very first rates on drags the middle of the descent down with it, but not its end.
     """
     settled = len(rates) // 10
     lowest = max(settled + 2, int(np.argmin(smoothed)))
     slope = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
     descent = longest_descent(smoothed[settled:])
     valley = rates[settled + (descent[0] + descent[-1]) // 2]
-    return float(rates[settled + int(np.argmin(slope[settled:]))]), float(valley)
+    fall = smoothed[settled : lowest + 1]
+    knee = rates[settled + int(np.argmax(fall <= fall.min() + _LEFT_OF_FALL * (fall.max() - fall.min())))]
+    return float(rates[settled + int(np.argmin(slope[settled:]))]), float(valley), float(knee)
 
 
 def longest_descent(values: np.ndarray) -> list[int]:
