@@ -1,6 +1,7 @@
 import io
 import json
 import tarfile
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,24 @@ def test_what_is_drawn_and_what_the_manifest_says(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(drawn[0].parameters) + drawn[0].description
     assert drawn[0].licence.startswith("Apache-2.0")
     assert "kokoro:koniwa" in {one.group for one in drawn}  # three voices so alike that they count as one
+
+
+def test_between_two_voices_lie_others() -> None:
+    """The pitch falls from hers to his as his share of the melody grows; the timbre has no say in it."""
+    pitches = [fundamental(recorded(replace(of(FEMALE), prosody=(MALE, share))).pcm) for share in (0.0, 0.25, 0.5)]
+    assert pitches[0] > pitches[1] > pitches[2]
+    assert pitches[0] == pytest.approx(fundamental(recorded(of(FEMALE)).pcm), rel=1e-6)
+    whole = replace(of(FEMALE), timbre=(MALE, 1.0), prosody=(MALE, 1.0))
+    np.testing.assert_array_equal(whole.say("go", "en").samples, of(MALE).say("go", "en").samples)
+
+
+def test_mixed_voices_are_one_group_and_seldom_alike() -> None:
+    every = cast(KokoroConfig(share=1.0, mixed=True), "en", Path())
+    rng = np.random.default_rng(0)
+    drawn = [every.draw(voice, rng) for _ in range(20) for voice in every.voices]
+    assert {one.group for one in drawn} == {"kokoro:mixed"}
+    assert len({(one.parameters["voice"], one.parameters["timbre"], one.parameters["prosody"]) for one in drawn}) == 100
+    assert all(float(str(one.parameters["timbre"]).split()[0]) <= 0.6 for one in drawn)
 
 
 def test_what_it_cannot_say_costs_one_utterance() -> None:

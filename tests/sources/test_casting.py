@@ -44,7 +44,7 @@ def config(espeak: float, flite: float, change: float = 0.0, number: int = 1000)
 @pytest.mark.usefixtures("_flite")
 def test_engines_keep_to_their_shares_and_their_voices_take_turns() -> None:
     choose = casting(config(0.7, 0.3), "en", 1, Path())
-    speakers = [choose([2], index, False, False)[0] for index in range(1000)]
+    speakers = [choose([2], index, False)[0] for index in range(1000)]
     for number in (20, 100, 1000):
         assert sum(isinstance(s, Voice) for s in speakers[:number]) == pytest.approx(0.3 * number, abs=2)
     of_flite = Counter(speaker.group for speaker in speakers if isinstance(speaker, Voice))
@@ -55,31 +55,27 @@ def test_engines_keep_to_their_shares_and_their_voices_take_turns() -> None:
 
 
 @pytest.mark.usefixtures("_flite")
-def test_an_engine_may_say_fewer_of_the_other_utterances() -> None:
-    engines = {"espeak": {"share": 0.7, "negative_share": 0.9}, "flite": {"share": 0.3, "negative_share": 0.1}}
+def test_an_engine_may_say_fewer_of_the_running_sentences() -> None:
+    engines = {"espeak": {"share": 0.7, "running_share": 0.9}, "flite": {"share": 0.3, "running_share": 0.1}}
     said = config(0.7, 0.3).model_copy(update={"engines": EnginesConfig.model_validate(engines)})
     choose = casting(said, "en", 1, Path())
-    for of_phrase, share in ((True, 0.3), (False, 0.1)):
-        speakers = [choose([2], index, of_phrase, False)[0] for index in range(100)]
+    for running, share in ((False, 0.3), (True, 0.1)):
+        speakers = [choose([2], index, running)[0] for index in range(100)]
         assert sum(isinstance(speaker, Voice) for speaker in speakers) == pytest.approx(100 * share, abs=2)
 
 
 @pytest.mark.usefixtures("_flite")
 def test_more_utterances_leave_the_earlier_ones_as_they_were() -> None:
     few, many = (casting(config(0.7, 0.3, 0.5, number), "en", 1, Path()) for number in (50, 500))
-    assert [few([2], index, False, False) for index in range(50)] == [
-        many([2], index, False, False) for index in range(50)
-    ]
+    assert [few([2], index, False) for index in range(50)] == [many([2], index, False) for index in range(50)]
     other = casting(config(0.7, 0.3, 0.5, 50), "en", 2, Path())
-    assert [few([2], index, False, False) for index in range(50)] != [
-        other([2], index, False, False) for index in range(50)
-    ]
+    assert [few([2], index, False) for index in range(50)] != [other([2], index, False) for index in range(50)]
 
 
 @pytest.mark.usefixtures("_flite")
 def test_changing_voices_changes_nobodys_turn() -> None:
     without, half = (casting(config(0.7, 0.3, share), "en", 1, Path()) for share in (0.0, 0.5))
-    plain, some = ([choose([2], index, False, False) for index in range(200)] for choose in (without, half))
+    plain, some = ([choose([2], index, False) for index in range(200)] for choose in (without, half))
     assert [speaker for speaker, _ in plain] == [speaker for speaker, _ in some]
     assert not any(change for _, change in plain)
     assert sum(change is not None for _, change in some) == pytest.approx(100, abs=25)
@@ -100,8 +96,8 @@ def test_engines_and_kinds_of_text_are_independent() -> None:
         ({"espeak": None}, "names no engine"),
         ({"flite": {"share": 0.5}}, r"the shares sum to 1.5 \(espeak 1, flite 0.5\); make them sum to 1"),
         (
-            {"espeak": {"share": 0.5, "negative_share": 0.9}, "flite": {"share": 0.5}},
-            r"the negative shares sum to 1.4 \(espeak 0.9, flite 0.5\)",
+            {"espeak": {"share": 0.5, "running_share": 0.9}, "flite": {"share": 0.5}},
+            r"the running shares sum to 1.4 \(espeak 0.9, flite 0.5\)",
         ),
         ({"flite": {}}, "Field required"),
         ({"espeak": {"share": 0.0}}, "greater than 0"),

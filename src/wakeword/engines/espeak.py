@@ -94,7 +94,7 @@ class EspeakConfig(EngineConfig):
         smart mirror    0.62    0.85    1.18        0.62 to 1.18, 0.84
 
     Attributes:
-        share, negative_share: see `EngineConfig`.
+        share, running_share: see `EngineConfig`.
         rate_wpm: lowest and highest nominal words a minute.
         pitch: lowest and highest; 50 is the speaker's own.
         pitch_range: lowest and highest; 0 is monotone, 50 the speaker's own.

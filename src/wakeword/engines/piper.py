@@ -45,7 +45,7 @@ class PiperConfig(EngineConfig):
     """How Piper speaks.
 
     Attributes:
-        share, negative_share: see `EngineConfig`.
+        share, running_share: see `EngineConfig`.
         models: voices, as files below `data/voices` such as "en_US-libritts-high.onnx"; the file of the same
             name and ".json" lies beside each.
         speakers: numbers of the speakers that each model with several lends; null for all.

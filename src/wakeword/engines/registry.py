@@ -35,7 +35,7 @@ _SILVER = math.sqrt(2)
 
 
 class EnginesConfig(Section):
-    """Which engines speak; null for one that does not. Their shares sum to 1, and so do their negative shares.
+    """Which engines speak; null for one that does not. Their shares sum to 1, and so do their running shares.
 
     Attributes:
         espeak: espeak-ng, which comes with the package.
@@ -59,20 +59,20 @@ class EnginesConfig(Section):
     def _sum_to_one(self) -> Self:
         if not self._used():
             raise ValueError("names no engine; set espeak to {share: 1.0}, or synthesis to null")
-        for what, used in (("shares", self.shares()), ("negative shares", self.negative_shares())):
+        for what, used in (("shares", self.shares()), ("running shares", self.running_shares())):
             if not math.isclose(sum(used.values()), 1, abs_tol=1e-6):
                 told = ", ".join(f"{name} {share:g}" for name, share in used.items())
                 raise ValueError(f"the {what} sum to {sum(used.values()):g} ({told}); make them sum to 1")
         return self
 
     def shares(self) -> dict[str, float]:
-        """Return each engine's share of the utterances of a phrase."""
+        """Return each engine's share of the utterances of a phrase, and of negatives that are as short."""
         return {name: section.share for name, section in self._used().items()}
 
-    def negative_shares(self) -> dict[str, float]:
-        """Return each engine's share of the other utterances, in the same order."""
+    def running_shares(self) -> dict[str, float]:
+        """Return each engine's share of running sentences, in the same order."""
         return {
-            name: section.share if section.negative_share is None else section.negative_share
+            name: section.share if section.running_share is None else section.running_share
             for name, section in self._used().items()
         }
 

@@ -49,12 +49,12 @@ class EngineConfig(Section):
     """What every engine's section holds.
 
     Attributes:
-        share: of the utterances of a phrase.
-        negative_share: of the other utterances; null for the same.
+        share: of the utterances of a phrase, and of negatives that are as short.
+        running_share: of running sentences; null for the same.
     """
 
     share: Share
-    negative_share: Share | None = None
+    running_share: Share | None = None
 
 
 class CannotSay(Exception):

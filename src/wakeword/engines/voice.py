@@ -18,7 +18,7 @@ class VoicesConfig(EngineConfig):
     """How a program speaks.
 
     Attributes:
-        share, negative_share: see `EngineConfig`.
+        share, running_share: see `EngineConfig`.
         voices: their names; null for all of the language.
         stretch: lowest and highest duration, as a factor of the voice's own.
         pitch: lowest and highest pitch, as a factor of the voice's own.

@@ -16,9 +16,9 @@ from wakeword.sources.voice_change import VoiceChange, draw
 _ORDER, _CHANGE, _PACE = 4, 5, 6
 _FASTEST_WPM = 450
 
-Casting = Callable[[Sequence[int], int, bool, bool], tuple[Speaker, VoiceChange | None]]
+Casting = Callable[[Sequence[int], int, bool], tuple[Speaker, VoiceChange | None]]
 """Gives who says an utterance, by the numbers that stand for its kind of use and its own number, and by whether it is
-of a phrase and whether it is running speech."""
+running speech."""
 
 
 def casting(config: SynthesisConfig, language: str, seed: int, root: Path) -> Casting:
@@ -34,11 +34,12 @@ def casting(config: SynthesisConfig, language: str, seed: int, root: Path) -> Ca
         UserError: an engine is not there, or can't speak as configured.
     """
     engines = casts(config.engines, language, root)
-    whose = turns(list(config.engines.shares().values()), config.positives)
-    whose_negative = turns(list(config.engines.negative_shares().values()), config.negatives)
+    # What is as short as a phrase is shared out as phrases are: who says them more would give them away.
+    whose = turns(list(config.engines.shares().values()), max(config.positives, config.negatives))
+    whose_running = turns(list(config.engines.running_shares().values()), config.negatives)
 
-    def choose(stream: Sequence[int], index: int, of_phrase: bool, running: bool) -> tuple[Speaker, VoiceChange | None]:
-        engine, number = (whose if of_phrase else whose_negative)[index]
+    def choose(stream: Sequence[int], index: int, running: bool) -> tuple[Speaker, VoiceChange | None]:
+        engine, number = (whose_running if running else whose)[index]
         voices = engines[engine].voices
         turn, place = divmod(number, len(voices))
         # Everybody has a turn before anybody has another, in an order that changes each time.

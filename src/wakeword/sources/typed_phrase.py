@@ -92,7 +92,7 @@ def utterances(
 
     def utterance(stream: Sequence[int], index: int, text: str, phrase: str | None, kind: str) -> Utterance:
         label: Label = "positive" if phrase else "negative" if kind == "sentence" else "hard_negative"
-        return Utterance(text, label, phrase, kind, language, *cast(stream, index, phrase is not None, kind in RUNNING))
+        return Utterance(text, label, phrase, kind, language, *cast(stream, index, kind in RUNNING))
 
     positives = [
         utterance([_POSITIVE, _number(phrase)], index, phrase, phrase, "phrase")
