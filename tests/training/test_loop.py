@@ -15,7 +15,15 @@ from wakeword.features.cmvn import accumulate
 from wakeword.features.store import StreamSet
 from wakeword.models.network import Network
 from wakeword.training import loop, watching
-from wakeword.training.config import EarlyStoppingConfig, FahControlConfig, MiningConfig, TrainConfig
+from wakeword.training.config import (
+    AdamWConfig,
+    EarlyStoppingConfig,
+    FahControlConfig,
+    MiningConfig,
+    OptimizerConfig,
+    SgdConfig,
+    TrainConfig,
+)
 from wakeword.training.mining import Mined
 from wakeword.training.objective import Objective, optimizer
 from wakeword.training.sampler import WindowSampler
@@ -370,8 +378,47 @@ def test_a_loss_that_is_no_number_is_an_error(
         loop.train(network, objective, loss_judge(objective), config, 0.01, 1, tmp_path)
 
 
-def test_only_weights_that_multiply_decay(network: Network, config: TrainConfig) -> None:
-    decayed, others = optimizer(network, config.optimizer, 0.1).param_groups
+@pytest.mark.parametrize("chosen", [AdamWConfig(), SgdConfig()])
+def test_only_weights_that_multiply_decay(network: Network, chosen: OptimizerConfig) -> None:
+    decayed, others = optimizer(network, chosen, 0.1).param_groups
     assert all(parameter.squeeze().ndim > 1 for parameter in decayed["params"]) and decayed["weight_decay"] > 0
     assert others["weight_decay"] == 0
     assert len(decayed["params"]) + len(others["params"]) == len(list(network.parameters()))
+
+
+def test_sgd_takes_the_steps_of_its_formula(network: Network) -> None:
+    config = SgdConfig(momentum=0.8, weight_decay=0.1)
+    update = optimizer(network, config, 0.5)
+    decayed = {id(parameter) for parameter in update.param_groups[0]["params"]}
+    expected = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    speed = {name: torch.zeros_like(parameter) for name, parameter in expected.items()}
+    for step in range(3):
+        for name, parameter in network.named_parameters():
+            parameter.grad = torch.full_like(parameter, float(step + 1))
+            decay = config.weight_decay * expected[name] if id(parameter) in decayed else 0.0
+            speed[name] = config.momentum * speed[name] + step + 1 + decay
+            expected[name] = expected[name] - 0.5 * speed[name]
+        update.step()
+    for name, parameter in network.named_parameters():
+        assert torch.allclose(parameter, expected[name], rtol=1e-5, atol=1e-5), name
+
+
+def test_a_training_by_sgd_learns_and_goes_on_with_its_momentum(
+    network: Network, objective: Objective, config: TrainConfig, tmp_path: Path
+) -> None:
+    judge = loss_judge(objective)
+    before = judge(copy.deepcopy(network).eval())["mean_recall"]
+    config = config.model_copy(update={"optimizer": SgdConfig()})
+    start, other = copy.deepcopy(network), copy.deepcopy(network)
+    whole = loop.train(network, objective, judge, config, 0.1, 1, tmp_path / "whole")
+    assert whole.kept_figures["mean_recall"] > before + 0.2
+
+    def cut(candidate: Network) -> dict[str, float]:
+        if (tmp_path / "cut" / "latest.pt").exists():
+            raise Cut
+        return judge(candidate)
+
+    with pytest.raises(Cut):
+        loop.train(start, objective, cut, config, 0.1, 1, tmp_path / "cut")
+    resumed = loop.train(other, objective, judge, config, 0.1, 1, tmp_path / "cut")
+    assert resumed.history == whole.history

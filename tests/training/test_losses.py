@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tests.training.conftest import BATCHES, FRONTEND, LOSS
 from wakeword.features.store import StreamSet
 from wakeword.models.network import Network
 from wakeword.training.config import BatchConfig, FocalConfig, LossConfig, SpecAugmentConfig
-from wakeword.training.losses import Shape, max_pooling_bce, per_frame_bce
+from wakeword.training.losses import Shape, max_pooling_bce, per_frame_bce, softmax_ce
 from wakeword.training.objective import Objective, mixup
 from wakeword.training.sampler import WindowSampler
 
@@ -142,6 +143,57 @@ def test_losses_are_those_of_loops_over_probabilities(shape: Shape, weighted: bo
     assert per_frame_bce(logits, positive, negative, 3.0, shape, weights).item() == pytest.approx(expected, 1e-4)
 
 
+def test_one_of_three_is_right_by_hand() -> None:
+    # Two phrases and the rest, of weights 3, 2 and 1 where the first is said, of 1, 4 and 1 where neither is.
+    logits = torch.tensor([[[math.log(3.0), math.log(2.0)], [0.0, math.log(4.0)]]])
+    positive = torch.tensor([[[True, False], [False, False]]])
+    negative = torch.tensor([[[False, True], [True, True]]])
+    # In the first frame the second phrase must not fire either, and the first is no class of what is not it.
+    expected = math.log(6.0 / 3.0) + 2.0 * (math.log(3.0) + math.log(6.0)) / 2
+    assert softmax_ce(logits, positive, negative, 1, 2.0).item() == pytest.approx(expected, rel=1e-6)
+    expected = math.log(6.0 / 3.0) + 2.0 * math.log(6.0)  # of both frames' other sound, the worse counts
+    assert softmax_ce(logits, positive, negative, 2, 2.0).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_softmax_is_that_of_torch_over_the_classes_of_each_frame(weighted: bool) -> None:
+    logits, positive, negative = random_windows(7)
+    weights = torch.rand(8, generator=torch.Generator().manual_seed(6)) if weighted else None
+    each = weights.tolist() if weights is not None else [1.0] * 8
+    rest = logits.shape[2]
+
+    def loss(window: int, frame: int, right: int) -> float:
+        classes = [phrase for phrase in range(rest) if negative[window, frame, phrase] or phrase == right]
+        among = torch.cat([logits[window, frame, classes], torch.zeros(1)]).double()
+        target = torch.tensor(classes.index(right) if right < rest else len(classes))
+        return torch.nn.functional.cross_entropy(among, target).item()
+
+    said, heard = [], []
+    for window in range(8):
+        for phrase in range(rest):
+            frames = positive[window, :, phrase].nonzero().flatten().tolist()
+            said += [(each[window], min(loss(window, frame, phrase) for frame in frames))] if frames else []
+        for start in range(0, 23, 5):
+            frames = [frame for frame in range(start, min(23, start + 5)) if negative[window, frame].any()]
+            heard += [(each[window], max(loss(window, frame, rest) for frame in frames))] if frames else []
+    means = [sum(weight * of for weight, of in side) / sum(weight for weight, _ in side) for side in (said, heard)]
+    found = softmax_ce(logits, positive, negative, 5, 3.0, weights).item()
+    assert found == pytest.approx(means[0] + 3.0 * means[1], rel=1e-5)
+
+
+def test_softmax_over_one_phrase_is_max_pooling() -> None:
+    logits, positive, negative = (each[..., :1] for each in random_windows(8))
+    one, other = softmax_ce(logits, positive, negative, 5, 1.5), max_pooling_bce(logits, positive, negative, 5, 1.5)
+    assert one.item() == pytest.approx(other.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("changed", [{"focal": {"gamma": 2.0}}, {"label_smoothing": 0.1}])
+def test_what_softmax_would_ignore_is_refused(changed: dict) -> None:
+    LossConfig.model_validate(changed)
+    with pytest.raises(ValidationError, match="softmax takes no focal and no label_smoothing"):
+        LossConfig.model_validate({"name": "softmax"} | changed)
+
+
 def test_every_frame_speaks_for_itself() -> None:
     positive, negative = masks("-.++")
     logits = torch.tensor([[[0.5], [9.0], [2.0], [-1.0]]])
@@ -205,7 +257,9 @@ def objective_with(streams: StreamSet, network: Network, batches: BatchConfig, l
     return Objective(sampler, FRONTEND, batches, loss, torch.device("cpu"), None)
 
 
-@pytest.mark.parametrize("loss", [LOSS, LossConfig(name="per_frame", focal=FocalConfig(alpha=0.3))])
+@pytest.mark.parametrize(
+    "loss", [LOSS, LossConfig(name="per_frame", focal=FocalConfig(alpha=0.3)), LossConfig(name="softmax")]
+)
 @pytest.mark.parametrize("mixed", [0.0, 0.5])
 def test_micro_batches_add_up_to_the_gradient_of_the_batch(
     streams: StreamSet, network: Network, loss: LossConfig, mixed: float

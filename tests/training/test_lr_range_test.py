@@ -15,14 +15,14 @@ from hypothesis.extra.numpy import arrays
 from wakeword.base.errors import UserError
 from wakeword.models.network import Network
 from wakeword.training import lr_range_test
-from wakeword.training.config import FindLrConfig, OptimizerConfig
+from wakeword.training.config import AdamWConfig, FindLrConfig
 from wakeword.training.objective import Objective, optimizer
 
 
 def test_it_leaves_no_trace_in_weights_buffers_or_random_state(network: Network, objective: Objective) -> None:
     before = copy.deepcopy(network.state_dict())
     random_state, training = torch.get_rng_state(), network.training
-    found = lr_range_test.run(network, objective, OptimizerConfig(), FindLrConfig(steps=30), seed=1)
+    found = lr_range_test.run(network, objective, AdamWConfig(), FindLrConfig(steps=30), seed=1)
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random_state) and network.training == training
     assert all(parameter.grad is None for parameter in network.parameters())
@@ -33,7 +33,7 @@ def test_it_leaves_no_trace_in_weights_buffers_or_random_state(network: Network,
 def test_a_sweep_that_diverges_halfway_stops_there_and_leaves_no_trace(
     network: Network, objective: Objective, monkeypatch: pytest.MonkeyPatch, factor: float, shown: int
 ) -> None:
-    update = optimizer(network.train(), OptimizerConfig(), 0.01)
+    update = optimizer(network.train(), AdamWConfig(), 0.01)
     objective(network, 0).backward()
     update.step()
     before = copy.deepcopy((network.state_dict(), update.state_dict(), [p.grad for p in network.parameters()]))
@@ -46,7 +46,7 @@ def test_a_sweep_that_diverges_halfway_stops_there_and_leaves_no_trace(
         return healthy(self, trial, step) * (factor if step >= 20 else 1.0)
 
     monkeypatch.setattr(Objective, "backward", diverging)
-    found = lr_range_test.run(network, objective, OptimizerConfig(), FindLrConfig(end=0.01, steps=40), seed=1)
+    found = lr_range_test.run(network, objective, AdamWConfig(), FindLrConfig(end=0.01, steps=40), seed=1)
     assert steps == list(range(21))
     assert len(found.rates) == len(found.losses) == shown and np.isfinite(found.losses).all()
     assert max(found.steepest, found.valley, found.knee) <= found.rates[19]
@@ -58,13 +58,13 @@ def test_a_sweep_that_diverges_halfway_stops_there_and_leaves_no_trace(
 
 
 def test_its_first_loss_is_the_training_loss_augmentation_included(network: Network, objective: Objective) -> None:
-    found = lr_range_test.run(network, objective, OptimizerConfig(), FindLrConfig(steps=10), seed=1)
+    found = lr_range_test.run(network, objective, AdamWConfig(), FindLrConfig(steps=10), seed=1)
     torch.manual_seed(1)
     assert found.losses[0] == objective(copy.deepcopy(network).train(), 0).item()
 
 
 def test_it_is_repeatable(network: Network, objective: Objective) -> None:
-    runs = [lr_range_test.run(network, objective, OptimizerConfig(), FindLrConfig(steps=15), seed=1) for _ in range(2)]
+    runs = [lr_range_test.run(network, objective, AdamWConfig(), FindLrConfig(steps=15), seed=1) for _ in range(2)]
     assert np.array_equal(runs[0].losses, runs[1].losses)
 
 
@@ -120,5 +120,5 @@ def test_smoothing_is_adams_corrected_average() -> None:
 def test_a_start_that_diverges_at_once_is_an_error(network: Network, objective: Objective) -> None:
     with pytest.raises(UserError, match=r"lower find_lr\.start"):
         lr_range_test.run(
-            network, objective, OptimizerConfig(clip_norm=1e6), FindLrConfig(start=0.9, end=99.0, diverged=1.01), seed=1
+            network, objective, AdamWConfig(clip_norm=1e6), FindLrConfig(start=0.9, end=99.0, diverged=1.01), seed=1
         )

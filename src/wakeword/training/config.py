@@ -73,21 +73,22 @@ class FocalConfig(Section):
 
 
 class LossConfig(Section):
-    """Binary cross-entropy of the scores (see `wakeword.training.losses`).
+    """Cross-entropy of the scores (see `wakeword.training.losses`).
 
     Attributes:
         name: "max_pooling" asks for one high score where a phrase ends and lets the highest of each stretch of other
-            sound speak for it; "per_frame" asks for all, and lets every score speak for itself.
+            sound speak for it, each phrase by itself; "per_frame" asks for all, and lets every score speak for itself;
+            "softmax" is "max_pooling" where the phrases and other sound compete, so that exactly one is right.
         early_ms, late_ms: the score must peak between this long before and after the end of the phrase.
         tolerance_ms: how long after the phrase scores are neither rewarded nor punished.
-        negative_ms: other sound is cut into stretches of this length; each counts by its highest score. Only
-            "max_pooling" has stretches.
+        negative_ms: other sound is cut into stretches of this length; each counts by its highest score.
+            "per_frame" has no stretches.
         negative_weight: weight of other sound against that of the phrases.
-        label_smoothing: the scores' targets are 1 less half of this, and half of this.
-        focal: lets what is easy count less, or null.
+        label_smoothing: the scores' targets are 1 less half of this, and half of this; not with "softmax".
+        focal: lets what is easy count less, or null; not with "softmax".
     """
 
-    name: Literal["max_pooling", "per_frame"] = "max_pooling"
+    name: Literal["max_pooling", "per_frame", "softmax"] = "max_pooling"
     early_ms: int = Field(100, ge=0, le=1000)
     late_ms: int = Field(250, ge=20, le=1000)
     tolerance_ms: int = Field(500, ge=0, le=2000)
@@ -97,13 +98,19 @@ class LossConfig(Section):
     focal: FocalConfig | None = None
 
     @model_validator(mode="after")
+    def _softmax_is_plain(self) -> "LossConfig":
+        if self.name == "softmax" and (self.focal is not None or self.label_smoothing > 0):
+            raise ValueError("softmax takes no focal and no label_smoothing; set them to null and 0")
+        return self
+
+    @model_validator(mode="after")
     def _late_is_tolerated(self) -> "LossConfig":
         if self.late_ms > self.tolerance_ms:
             raise ValueError("late_ms must not exceed tolerance_ms, or a wanted peak would count as a false alarm")
         return self
 
 
-class OptimizerConfig(Section):
+class AdamWConfig(Section):
     """AdamW (Loshchilov and Hutter, arXiv:1711.05101) with gradient clipping.
 
     Attributes:
@@ -111,8 +118,27 @@ class OptimizerConfig(Section):
         clip_norm: gradients longer than this are scaled down to it.
     """
 
+    name: Literal["adamw"] = "adamw"
     weight_decay: float = Field(0.01, ge=0.0, le=1.0)
     clip_norm: float = Field(5.0, gt=0.0, le=1e6)
+
+
+class SgdConfig(Section):
+    """Stochastic gradient descent with momentum and gradient clipping; its learning rates are larger than AdamW's.
+
+    Attributes:
+        momentum: share of the last step's direction that the next one keeps.
+        weight_decay: added to the gradient, times the weight, of weights that multiply.
+        clip_norm: gradients longer than this, before weight decay, are scaled down to it.
+    """
+
+    name: Literal["sgd"] = "sgd"
+    momentum: float = Field(0.9, ge=0.0, lt=1.0)
+    weight_decay: float = Field(0.001, ge=0.0, le=1.0)
+    clip_norm: float = Field(5.0, gt=0.0, le=1e6)
+
+
+OptimizerConfig = Annotated[AdamWConfig | SgdConfig, Field(discriminator="name")]
 
 
 class MiningConfig(Section):
@@ -247,7 +273,7 @@ class TrainConfig(Section):
     batches: BatchConfig = BatchConfig()
     mining: MiningConfig = MiningConfig()
     loss: LossConfig = LossConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizer: OptimizerConfig = AdamWConfig()
 
     @model_validator(mode="after")
     def _rate_is_positive(self) -> "TrainConfig":

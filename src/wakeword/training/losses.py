@@ -87,6 +87,54 @@ def max_pooling_divisors(positive: Tensor, negative: Tensor, stretch: int, weigh
     return Divisors(_count(positive.any(dim=1), weights), _count(_stretches(negative, stretch), weights))
 
 
+def softmax_ce(
+    logits: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    stretch: int,
+    negative_weight: float,
+    weights: Tensor | None = None,
+    divisors: Divisors | None = None,
+) -> Tensor:
+    """Compute the loss of a batch of windows in which the phrases and the rest compete, one of them being right.
+
+    The classes of a frame are the phrases and the rest, whose logit is 0: a softmax does not change when one number is
+    taken from all logits, so that a logit of its own would add nothing. A score stays the logistic function of its
+    logit, and the class of the highest probability is the phrase of the highest score if that exceeds 1/2, else the
+    rest. Phrases that neither are said nor must not fire in a frame are no class there.
+
+    As in `max_pooling_bce`, which this is for one phrase, one frame speaks for a phrase and one for each stretch of
+    other sound: the one in which the phrase, or anything, is likeliest.
+
+    Args:
+        logits, positive, negative, stretch, negative_weight, weights, divisors: as for `max_pooling_bce`.
+
+    Returns:
+        A scalar: mean cross-entropy of the phrases plus the weighted mean of that of the stretches.
+    """
+    logits = logits.float()
+    floor = torch.finfo(logits.dtype).min
+    rivals = logits.masked_fill(~negative, floor)
+    itself = torch.eye(logits.shape[2], dtype=torch.bool, device=logits.device)
+    lead = logits - _with_the_rest(rivals.unsqueeze(2).masked_fill(itself, floor))
+    peaks = lead.masked_fill(~positive, floor).amax(dim=1)
+    somewhere = negative.any(dim=2, keepdim=True)
+    spare = -logits.shape[1] % stretch
+    alarms = _with_the_rest(rivals).unsqueeze(2).masked_fill(~somewhere, 0.0)  # the least that it can be
+    alarms = functional.pad(alarms, (0, 0, 0, spare)).unflatten(1, (-1, stretch)).amax(dim=2)
+
+    said, heard = positive.any(dim=1), _stretches(somewhere, stretch)
+    divisors = divisors or softmax_divisors(positive, negative, stretch, weights)
+    missed = _total(functional.softplus(-peaks), said, weights)
+    alarmed = _total(alarms, heard, weights)
+    return missed / divisors.wanted + negative_weight * alarmed / divisors.unwanted
+
+
+def softmax_divisors(positive: Tensor, negative: Tensor, stretch: int, weights: Tensor | None = None) -> Divisors:
+    """Return what `softmax_ce` divides by; its arguments."""
+    return max_pooling_divisors(positive, negative.any(dim=2, keepdim=True), stretch, weights)
+
+
 def per_frame_bce(
     logits: Tensor,
     positive: Tensor,
@@ -129,6 +177,11 @@ def _bce(logits: Tensor, wanted: bool, shape: Shape) -> Tensor:
     if shape.alpha is not None:
         loss = (shape.alpha if wanted else 1.0 - shape.alpha) * loss
     return loss
+
+
+def _with_the_rest(logits: Tensor) -> Tensor:
+    """Return the logit of the last dimension's classes and of the rest, whose own is 0, taken as one."""
+    return torch.logsumexp(functional.pad(logits, (0, 1)), dim=-1)
 
 
 def _stretches(negative: Tensor, stretch: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from wakeword.features.frontend import FRAME_MS, FrontendConfig
 from wakeword.models.network import Network
 from wakeword.training import distributed
-from wakeword.training.config import BatchConfig, FocalConfig, LossConfig, OptimizerConfig
+from wakeword.training.config import AdamWConfig, BatchConfig, FocalConfig, LossConfig, OptimizerConfig
 from wakeword.training.devices import autocast
 from wakeword.training.distillation import Teacher, distillation_divisors
 from wakeword.training.losses import (
@@ -19,6 +19,8 @@ from wakeword.training.losses import (
     max_pooling_divisors,
     per_frame_bce,
     per_frame_divisors,
+    softmax_ce,
+    softmax_divisors,
 )
 from wakeword.training.prefetch import Prefetch
 from wakeword.training.sampler import WindowSampler
@@ -126,6 +128,8 @@ class Objective:
     def _divisors(self, positive: Tensor, negative: Tensor, weights: Tensor | None) -> Divisors:
         if self.config.name == "per_frame":
             return per_frame_divisors(positive, negative, weights)
+        if self.config.name == "softmax":
+            return softmax_divisors(positive, negative, self._stretch, weights)
         return max_pooling_divisors(positive, negative, self._stretch, weights)
 
     def _loss(
@@ -134,6 +138,8 @@ class Objective:
         weight, shape = self.negative_weight, self.shape
         if self.config.name == "per_frame":
             return per_frame_bce(logits, positive, negative, weight, shape, weights, divisors)
+        if self.config.name == "softmax":
+            return softmax_ce(logits, positive, negative, self._stretch, weight, weights, divisors)
         return max_pooling_bce(logits, positive, negative, self._stretch, weight, shape, weights, divisors)
 
     @property
@@ -178,13 +184,15 @@ def mixup(features: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Ten
     return features[partner].lerp(features, share[:, None, None]), partner, share
 
 
-def optimizer(network: nn.Module, config: OptimizerConfig, lr: float) -> torch.optim.AdamW:
-    """Return AdamW that decays weights that multiply and leaves biases and normalization alone."""
+def optimizer(network: nn.Module, config: OptimizerConfig, lr: float) -> torch.optim.Optimizer:
+    """Return an optimizer that decays weights that multiply and leaves biases and normalization alone."""
     groups = [
         {"params": list(_parameters(network, decayed=True)), "weight_decay": config.weight_decay},
         {"params": list(_parameters(network, decayed=False)), "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=lr)
+    if isinstance(config, AdamWConfig):
+        return torch.optim.AdamW(groups, lr=lr)
+    return torch.optim.SGD(groups, lr=lr, momentum=config.momentum)
 
 
 def _parameters(network: nn.Module, *, decayed: bool) -> Iterator[nn.Parameter]:
