@@ -8,7 +8,7 @@ writes nothing but what `--out FOLDER` asks for.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,8 @@ from wakeword.evaluation.metrics import DetCurve
 from wakeword.evaluation.outcomes import write_outcomes
 from wakeword.evaluation.scoring import score_audio, score_streams
 from wakeword.evaluation.slices import Surroundings
-from wakeword.evaluation.summary import summary
+from wakeword.evaluation.summary import summary, summary_of_which
+from wakeword.evaluation.which_phrase import KEY, gather, report_which_phrase, seconds_of_noise, usual_number
 from wakeword.export.graph import build
 from wakeword.features.store import StreamSet
 from wakeword.models.checkpoint import load as load_model
@@ -76,6 +77,8 @@ def run() -> None:
 def evaluate(params: Params) -> None:
     """Do what the stage is for."""
     model, config = load_model(MODEL), params.evaluate
+    if KEY in params.phrases:
+        raise UserError(f"phrases holds '{KEY}', under which the report keeps something else; spell it otherwise")
     if model.phrases != params.phrases:
         raise UserError(f"{MODEL} knows {model.phrases}, but phrases is {params.phrases}; run `dvc repro train`")
     graph, frontend = build(model), model.frontend.fingerprint
@@ -96,10 +99,18 @@ def evaluate(params: Params) -> None:
         on_dev = report_policy(dev.streams.streams, dev.scores, each.index, each.policy, shift, config.tolerance_ms)
         points[phrase] = replace(points[phrase], dev=on_dev)
         tell(each)
+    which = which_phrase(graph, dev, test, params)
     with replacing_folder(REPORT) as folder, replacing_folder(ERRORS) as errors:
         curves = [{"dev": curve_of(dev, each.index, each.policy, setting)} for each in examined.values()]
         publish(
-            folder, errors, examined, {phrase: asdict(point) for phrase, point in points.items()}, test, setting, curves
+            folder,
+            errors,
+            examined,
+            {phrase: asdict(point) for phrase, point in points.items()},
+            test,
+            setting,
+            curves,
+            which,
         )
     operating_point.write(OPERATING_POINT, points)
 
@@ -123,11 +134,14 @@ def examine_file(params: Params, path: Path, out: Path | None) -> None:
     }
     for each in examined.values():
         print(summary(each))
+    which = which_phrase(graph, dev, test, params)
+    for one in which.values():
+        print(summary_of_which(one))
     if out is not None:
         chosen = {phrase: {"policy": asdict(info.policies[phrase])} for phrase in info.phrases}
         with replacing_folder(out) as folder:
             (folder / "errors").mkdir()
-            publish(folder, folder / "errors", examined, chosen, test, setting, [{}] * len(examined))
+            publish(folder, folder / "errors", examined, chosen, test, setting, [{}] * len(examined), which)
 
 
 def setting_of(params: Params, frame_shift_ms: float) -> Setting:
@@ -157,17 +171,42 @@ def material(
 
 def clips_of(split: SplitName) -> list[Clip]:
     """Return the clips of a split in which somebody or something is heard."""
+    return [clip for clip in judged_by(all_of(split)) if clip.origin.label not in ("noise", "rir")]
+
+
+def all_of(split: SplitName) -> list[Clip]:
     ids = set(read_splits(SPLIT)[split])
-    clips = [clip for clip in Corpus.open(CORPUS).clips if clip.id in ids]
-    return [clip for clip in judged_by(clips) if clip.origin.label not in ("noise", "rir")]
+    return [clip for clip in Corpus.open(CORPUS).clips if clip.id in ids]
 
 
 def score_clips(graph: bytes, clips: Sequence[Clip], split: str, count: int) -> list[np.ndarray]:
-    """Return the scores `(frames, phrases)` of each clip: alone, in silence, half a second of it at the end."""
+    """Return the scores `(frames, phrases)` of each clip."""
     corpus = Corpus.open(CORPUS)
+    scored = score_alone(graph, (corpus.audio(clip) for clip in clips), count)
+    return list(log.progress(scored, len(clips), f"{split} clips"))
+
+
+def score_alone(graph: bytes, sounds: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
+    """Yield the scores of each sound: alone, in silence, half a second of it at the end."""
     tail = np.zeros(SAMPLE_RATE // 2, dtype=np.int16)
-    audio = (np.concatenate([corpus.audio(clip), tail]) for clip in clips)
-    return list(log.progress(score_audio(graph, audio, count), len(clips), f"{split} clips"))
+    return score_audio(graph, (np.concatenate([sound, tail]) for sound in sounds), count)
+
+
+def which_phrase(graph: bytes, dev: Material, test: Material, params: Params) -> dict[str, dict[str, Any]]:
+    """Return by its key in the report how well the phrases are told apart; nothing of a single one."""
+    if len(params.phrases) == 1:
+        return {}
+    materials: dict[SplitName, Material] = {"dev": dev, "test": test}
+    heard = {}
+    for split, found in materials.items():
+        recordings = [clip for clip in all_of(split) if clip.origin.label == "noise"]
+        noise = seconds_of_noise(Corpus.open(CORPUS), recordings, usual_number(found.clips))
+        scored = score_alone(graph, noise, workers.count(params.runtime.workers))
+        noise_scores = list(log.progress(scored, len(noise), f"seconds of {split} noise"))
+        heard[split] = gather(found.clips, found.clip_scores, noise_scores, params.phrases)
+    report = report_which_phrase(heard["test"], heard["dev"], params.phrases)
+    log.info("which phrase each test clip says", right=report["right"], clips=report["clips"])
+    return {KEY: report}
 
 
 def tell(examined: Examined) -> None:
@@ -189,14 +228,16 @@ def publish(
     test: Material,
     setting: Setting,
     curves: Sequence[dict[str, DetCurve]],
+    which: dict[str, dict[str, Any]],
 ) -> None:
     """Fill a folder with the report, its pictures and tables, and another with the worst mistakes.
 
     Args:
         points: what is known of each phrase's operating point, for JSON.
         curves: for each phrase, DET curves to draw beside test's.
+        which: what `which_phrase` returns.
     """
-    report: dict[str, Any] = {}
+    report: dict[str, Any] = {**which}
     sections: list[tuple[str, Path | None, Sequence[Mistake]]] = []
     for each, more_curves in zip(examined.values(), curves, strict=True):
         # dvc.yaml names the plots of the first phrase.

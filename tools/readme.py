@@ -19,6 +19,12 @@ def read(path: Path) -> Figures:
     return json.loads(path.read_text())  # type: ignore[no-any-return]
 
 
+def by_phrase(folder: Path) -> Figures:
+    """Return what evaluate reported of each phrase."""
+    reported = read(folder / "evaluate.json")
+    return {phrase: figures for phrase, figures in reported.items() if "operating_point" in figures}
+
+
 def runs() -> dict[str, Path]:
     """Return the name of each run that has figures, and the folder that holds them."""
     presets = sorted(path.parent for path in RESULTS.glob("*/evaluate.json"))
@@ -44,7 +50,7 @@ def accuracy() -> str:
     """Return the table of misses and false alarms."""
     rows, notes = [], set()
     for name, folder in runs().items():
-        for phrase, figures in read(folder / "evaluate.json").items():
+        for phrase, figures in by_phrase(folder).items():
             point = figures["operating_point"]["test"]
             half, one = figures["frr_at_fah"]["0.5"], figures["frr_at_fah"]["1"]
             notes |= {row["statement"] for row in (half, one)}
@@ -85,7 +91,7 @@ def training_data() -> str:
         cost_file = RESULTS / name / "cost.json"
         cost = read(cost_file) if cost_file.exists() else {}
         export, train, featurize = (read(folder / f"{stage}.json") for stage in ("export", "train", "featurize"))
-        ingest, evaluate = read(folder / "ingest.json"), read(folder / "evaluate.json")
+        ingest, evaluate = read(folder / "ingest.json"), by_phrase(folder)
         labels = ingest["label"]
         eer = ", ".join(
             f"{100 * clips['eer']:.1f} % ({clips['positives']} and {clips['negatives']})"

@@ -41,6 +41,11 @@ def clip(identity: str, source: str, voice: str | None = None, **changed: object
     return replace(made, **changed)  # type: ignore[arg-type]
 
 
+def with_origin(made: Clip, **changed: object) -> Clip:
+    """Return a clip of another origin."""
+    return replace(made, origin=replace(made.origin, **changed))  # type: ignore[arg-type]
+
+
 def with_audio(folder: Path, streams: list[Stream], pcm: np.ndarray) -> StreamSet:
     """Return a set of streams, end to end, whose audio is `pcm`, `(samples,)` int16, in a file."""
     np.save(folder / "audio.npy", pcm)

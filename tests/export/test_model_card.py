@@ -55,6 +55,16 @@ def test_every_rate_stands_with_its_interval_and_its_counts(reports: dict[str, A
     assert "200 ms after the phrase's end in the median, within 290 ms in 95 %" in card
 
 
+def test_phrases_that_are_told_apart_have_a_section_of_their_own(reports: dict[str, Any]) -> None:
+    assert "told apart" not in _card(reports)
+    row = {"accuracy": 0.9, "accuracy_interval": [0.851, 0.934], "right": 180, "clips": 200}
+    which = {"threshold": 0.25, **row, "phrases": {"hey computer": row}, "others": {"noise": row}}
+    card = _card({**reports, "evaluate": {**reports["evaluate"], "which_phrase": which}})
+    for clips in ("all", "“hey computer”", "a second of noise"):
+        assert f"| {clips} | 90.0 % [85.1, 93.4] | 180 | 200 |" in card
+    assert "not above 0.25, which dev clips chose" in card
+
+
 def test_it_says_how_far_the_file_is_from_what_was_trained(reports: dict[str, Any]) -> None:
     reports["export"] |= {
         "clips": {"compared": 200, "largest_difference": 2e-6},

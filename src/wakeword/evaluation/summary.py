@@ -43,6 +43,23 @@ def summary(examined: Examined) -> str:
     return "\n".join(lines)
 
 
+def summary_of_which(report: Mapping[str, Any]) -> str:
+    """Return how well the phrases are told apart, from what `report_which_phrase` returns, as text."""
+    lines = [
+        f"Which phrase a test clip says, or none, at the threshold {report['threshold']:.4g}: {_right(report)}",
+    ]
+    rows = {**{f"“{phrase}”": row for phrase, row in report["phrases"].items()}, **report["others"]}
+    for name, row in rows.items():
+        taken = ", ".join(f"“{phrase}” {count}" for phrase, count in row["taken_for"].items())
+        lines.append(f"  {name}: {_right(row)}; taken for: {taken or 'no phrase'}")
+    return "\n".join(lines)
+
+
+def _right(row: Mapping[str, Any]) -> str:
+    low, high = row["accuracy_interval"]
+    return f"{100 * row['accuracy']:.1f} % [{100 * low:.1f}, {100 * high:.1f}], {row['right']} of {row['clips']} right"
+
+
 def _share(row: Mapping[str, Any]) -> str:
     low, high = row["frr_interval"]
     return f"{100 * row['frr']:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wakeword.evaluation.which_phrase import KEY
+
 Report = Mapping[str, Any]
 
 
@@ -42,6 +44,7 @@ def render(card: Card) -> str:
         _head(card),
         _use(card),
         *(_figures(card, phrase) for phrase in card.phrases),
+        *_which_phrase(card),
         _data(card),
         _limits(card),
     ]
@@ -130,6 +133,28 @@ def _figures(card: Card, phrase: str) -> str:
             *best,
         ]
     )
+
+
+def _which_phrase(card: Card) -> list[str]:
+    """Return how well the phrases are told apart, as a section; none of a single phrase."""
+    if KEY not in card.evaluate:
+        return []
+    found = card.evaluate[KEY]
+    rows = {**{f"“{phrase}”": row for phrase, row in found["phrases"].items()}, **found["others"]}
+    counted = {"speech": "speech without a phrase", "noise": "a second of noise"}
+    lines = [
+        "## How well the phrases are told apart",
+        "",
+        "Test clips heard alone, each given to the phrase of its highest score, or to none if that is not above "
+        f"{found['threshold']:.3g}, which dev clips chose:",
+        "",
+        "| clips | right (95 %) | right | of |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, row in {"all": found, **rows}.items():
+        share = _percent(row["accuracy"], row["accuracy_interval"])
+        lines.append(f"| {counted.get(name, name)} | {share} | {row['right']} | {row['clips']} |")
+    return ["\n".join(lines)]
 
 
 def _row(name: str, figures: Report) -> str:
