@@ -11,6 +11,7 @@ from sklearn import metrics as sklearn
 from tests.evaluation.made_up import clip, with_origin
 from wakeword.corpus.manifest import SAMPLE_RATE, Origin, Recording
 from wakeword.corpus.shards import Corpus, ShardWriter
+from wakeword.evaluation.summary import summary_of_which
 from wakeword.evaluation.which_phrase import (
     NOISE,
     SPEECH,
@@ -59,7 +60,7 @@ def test_the_figures_are_those_of_scikit_learn_at_a_threshold_that_none_beats(
             assert not table[index].sum()
             continue
         row = report["phrases"][phrase]
-        assert [row["taken_for"].get(other, 0) for other in PHRASES] == table[index, :2].tolist()
+        assert row["taken_for"] == ({PHRASES[1 - index]: table[index, 1 - index]} if table[index, 1 - index] else {})
         assert (row["clips"], row["right"]) == (table[index].sum(), table[index, index])
     others = report["others"].values()
     assert [sum(row["taken_for"].get(other, 0) for row in others) for other in PHRASES] == table[2, :2].tolist()
@@ -82,10 +83,13 @@ def test_a_report_by_hand() -> None:
     report = report_which_phrase(test, dev, PHRASES)
     assert (report["threshold"], report["right"], report["clips"]) == (0.5, 2, 5)
     assert report["accuracy_interval"] == pytest.approx([0.1176, 0.7693], abs=1e-4)  # Wilson's, from a table
-    assert report["phrases"]["yes"]["taken_for"] == {"yes": 1} and report["phrases"]["yes"]["clips"] == 2
+    assert report["phrases"]["yes"]["taken_for"] == {} and report["phrases"]["yes"]["clips"] == 2
     assert report["phrases"]["no"]["taken_for"] == {"yes": 1} and report["phrases"]["no"]["right"] == 0
     assert report["others"]["noise"]["taken_for"] == {"no": 1}
     assert report["others"]["speech"]["taken_for"] == {} and report["others"]["speech"]["right"] == 1
+    said = summary_of_which(report).splitlines()
+    assert said[0].endswith("at the threshold 0.5: 40.0 % [11.8, 76.9], 2 of 5 right")
+    assert said[2] == "  “no”: 0.0 % [0.0, 79.3], 0 of 1 right; 1 taken for “yes”" and len(said) == 5
 
 
 def test_other_speech_and_noise_count_as_often_as_a_phrase(tmp_path: Path) -> None:

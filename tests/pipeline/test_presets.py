@@ -9,8 +9,12 @@ import yaml
 from tools import params_schema, preset
 
 from wakeword.engines.registry import ENGINES
-from wakeword.models.config import DsTcnConfig
+from wakeword.features.frontend import FRAME_MS
+from wakeword.models.bc_resnet import BcResNet
+from wakeword.models.config import BcResNetConfig, DsTcnConfig
 from wakeword.models.ds_tcn import DsTcn
+from wakeword.training.config import LossConfig
+from wakeword.training.schedule import learning_rate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,6 +99,22 @@ def test_rows_with_fewer_recordings_are_judged_by_the_same_ones() -> None:
         taught.append({name for name, split in zip(names, dealt, strict=True) if split == "train"})
     assert len(judges[0]) == 8 and judges.count(judges[0]) == 4
     assert taught[0] > taught[1] > taught[2] > taught[3] == set()
+
+
+def test_speech_commands_is_trained_as_published() -> None:
+    params = read("params.yaml")
+    preset.merge(params, read("presets/speech_commands_12.yaml"))
+    network = BcResNet(BcResNetConfig(**params["model"]), params["features"]["mels"], len(params["phrases"]))
+    assert sum(parameter.numel() for parameter in network.parameters()) == 322_026
+    train = params["train"]
+    assert set(params["phrases"]) == {"yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"}
+    assert train["epochs"] * train["warmup_share"] == 5 and train["batches"]["size"] == 100
+    planned = 200 * 370, train["lr"], train["schedule"], train["warmup_share"]
+    assert [learning_rate(step, *planned) for step in (0, 1849)] == pytest.approx([0.1 / 1850, 0.1])
+    # The window holds the network's field and the phrase's end beside it.
+    loss = LossConfig(**train["loss"])
+    needed = network.receptive_field + (loss.early_ms + loss.late_ms) // FRAME_MS + network.stride
+    assert needed <= 100 * train["batches"]["window_s"]
 
 
 def test_espeak_alone_takes_out_the_pin_of_kokoro_and_no_other() -> None:

@@ -89,4 +89,6 @@ def test_from_a_look_alike_of_the_corpus_to_its_accuracy(tmp_path: Path, monkeyp
     assert (which["clips"], which["dev"]["clips"]) == (5 + 5 + 5 + 3, 4 + 4 + 4 + 3)
     rows = [*which["phrases"].values(), *which["others"].values()]
     assert which["right"] == sum(row["right"] for row in rows)
+    wrong = sum(sum(row["taken_for"].values()) for row in rows)
+    assert wrong <= which["clips"] - which["right"]  # the others are taken for none
     assert which["accuracy"] > 0.6  # 5 of 18 by always giving one phrase, 8 by never giving any

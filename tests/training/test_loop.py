@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL, tells_tones_apart
 from wakeword.base import log
@@ -384,6 +385,13 @@ def test_only_weights_that_multiply_decay(network: Network, chosen: OptimizerCon
     assert all(parameter.squeeze().ndim > 1 for parameter in decayed["params"]) and decayed["weight_decay"] > 0
     assert others["weight_decay"] == 0
     assert len(decayed["params"]) + len(others["params"]) == len(list(network.parameters()))
+
+
+def test_an_optimizer_takes_no_knob_of_another() -> None:
+    given = {"name": "sgd", "momentum": 0.5, "weight_decay": 0.0, "clip_norm": 1.0}
+    assert TrainConfig.model_validate({"optimizer": given}).optimizer == SgdConfig.model_validate(given)
+    with pytest.raises(ValidationError, match="momentum"):
+        TrainConfig.model_validate({"optimizer": given | {"name": "adamw"}})
 
 
 def test_sgd_takes_the_steps_of_its_formula(network: Network) -> None:

@@ -83,8 +83,8 @@ def choose_threshold(heard: Heard) -> float:
 def report_which_phrase(test: Heard, dev: Heard, phrases: Sequence[str]) -> dict[str, Any]:
     """Return the share of test clips that get the right answer, at the threshold that gives most of them on dev.
 
-    With the official splits of Google Speech Commands and its ten words these are the twelve classes of Warden
-    (arXiv:1804.03209), in their proportions, but for "unknown" and "silence" being one answer.
+    The clips are those of Warden's task of ten words, "unknown" and "silence" (arXiv:1804.03209), whatever the phrases;
+    but other speech and noise have one answer, none of the phrases. `taken_for` counts the wrong phrases.
     """
     threshold = choose_threshold(dev)
     found = answers(test.scores, threshold)
@@ -99,8 +99,8 @@ def report_which_phrase(test: Heard, dev: Heard, phrases: Sequence[str]) -> dict
 
 
 def _row(found: np.ndarray, truth: int, phrases: Sequence[str]) -> dict[str, Any]:
-    counts = {phrase: int((found == index).sum()) for index, phrase in enumerate(phrases)}
-    taken_for = {phrase: count for phrase, count in counts.items() if count}
+    wrong = {phrase: int((found == index).sum()) for index, phrase in enumerate(phrases) if index != truth}
+    taken_for = {phrase: count for phrase, count in wrong.items() if count}
     return {**_accuracy(found, np.full(len(found), truth)), "taken_for": taken_for}
 
 

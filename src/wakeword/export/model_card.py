@@ -140,20 +140,21 @@ def _which_phrase(card: Card) -> list[str]:
     if KEY not in card.evaluate:
         return []
     found = card.evaluate[KEY]
-    rows = {**{f"“{phrase}”": row for phrase, row in found["phrases"].items()}, **found["others"]}
+    rows = [("all", found), *((f"“{phrase}”", found["phrases"][phrase]) for phrase in card.phrases)]
     counted = {"speech": "speech without a phrase", "noise": "a second of noise"}
+    rows += [(counted[kind], row) for kind, row in found["others"].items()]
     lines = [
         "## How well the phrases are told apart",
         "",
-        "Test clips heard alone, each given to the phrase of its highest score, or to none if that is not above "
+        "Test clips heard alone, each given to the phrase of its highest score, or to none if that is not above\n"
         f"{found['threshold']:.3g}, which dev clips chose:",
         "",
         "| clips | right (95 %) | right | of |",
         "| --- | --- | --- | --- |",
     ]
-    for name, row in {"all": found, **rows}.items():
+    for name, row in rows:
         share = _percent(row["accuracy"], row["accuracy_interval"])
-        lines.append(f"| {counted.get(name, name)} | {share} | {row['right']} | {row['clips']} |")
+        lines.append(f"| {name} | {share} | {row['right']} | {row['clips']} |")
     return ["\n".join(lines)]
 
 
