@@ -156,6 +156,28 @@ def test_homophones_of_the_phrase_are_not_similar() -> None:
     assert any(text.startswith("night ") for text in texts)
 
 
+@pytest.mark.parametrize(
+    ("phrase", "sounds_the_same", "does_not"),
+    [("why choose", "white shoes", "wide shoes"), ("shoes", "shoos", "choose")],
+)
+def test_what_sounds_like_the_phrase_is_no_negative_wherever_its_words_are_cut(
+    phrase: str, sounds_the_same: str, does_not: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """espeak-ng writes an affricate as one phoneme, and a stop before a fricative as two; people hear no difference."""
+    monkeypatch.setattr(typed_phrase, "similar_texts", lambda *_: [sounds_the_same, does_not])
+    kinds = NegativeKinds(sentence=0.0, similar=1.0, part=0.0, reordered=0.0, in_sentence=0.0)
+    config = CONFIG.model_copy(update={"positives": 0, "negatives": 20, "kinds": kinds})
+    assert {utterance.text for utterance in utterances(config, [phrase], "en", 0)} == {does_not}
+
+
+@pytest.mark.parametrize(
+    ("phrase", "language"),
+    [("hey Jürgen", "de"), ("ça va, Zoë", "fr"), ("你好小爱", "zh"), ("ねえコンピューター", "ja")],
+)
+def test_letters_beyond_ascii_are_said(phrase: str, language: str) -> None:
+    assert utterances(SynthesisConfig(positives=1, negatives=0), [phrase], language, 0)[0].text == phrase
+
+
 def words_of(text: str) -> list[str]:
     return re.sub(r"[.,?!]", "", text).split()
 
@@ -297,6 +319,8 @@ def test_edit_distances_are_levenshtein(target: list[int], rows: list[list[int]]
         ("привет", "en", "'п' is Cyrillic; set 'language'"),
         ("hey\tyou", "en", "control characters"),
         ("雪", "ja", "would name its characters"),
+        ("聞こえますか", "ja", "leaves out '聞'"),
+        ("hey Nguyễn", "en", "would name 'ễ'"),
         ("hello", "xx", "'language' is 'xx', which espeak-ng does not know; it knows af, "),
         ("saluton", "eo", "no list of words for 'language: eo'.*'ingest.synthesis.negatives' to 0"),
     ],

@@ -55,6 +55,8 @@ _ATTEMPTS = (range(1), range(1, 9), range(9, 40))
 _CHUNK = 2_000
 # Phonemes a letter: words that espeak-ng reads in another language have about 1, letters that it names over 2.
 _SPELLED = 1.6
+# Phonemes that no letter stands for; "letter 1EC5" has some 13, and "Chinese letter" 9.
+_NAMED = 6
 _GOLDEN_SHARE = (math.sqrt(5) - 1) / 2
 
 # espeak-ng's names of languages that wordfreq calls otherwise.
@@ -87,7 +89,8 @@ def utterances(
     cast = casting(config, language, seed, root)
     _check_writing(phrases, language)
     words = _usual_words(language) if config.negatives else []
-    spoken.learn([*phrases, *(word for phrase in phrases for word in phrase.split())], main_only=words)
+    split = [word for phrase in phrases for word in phrase.split()]
+    spoken.learn([*phrases, *split], main_only=[*words, *(rest for phrase in phrases for _, rest in _without(phrase))])
     _check_sound(phrases, language, spoken)
 
     def utterance(stream: Sequence[int], index: int, text: str, phrase: str | None, kind: str) -> Utterance:
@@ -190,6 +193,13 @@ def _holds(whole: Phonemes, part: Phonemes) -> bool:
     return any(whole[at : at + len(part)] == part for at in range(len(whole) - len(part) + 1))
 
 
+def _sounds(whole: Phonemes, part: Phonemes) -> bool:
+    """Say whether a run of phonemes is written as `part`, however either is cut: "white shoes" sounds "why choose"."""
+    edges = list(itertools.accumulate(map(len, whole), initial=0))
+    line, run = "".join(whole), "".join(part)
+    return any(line.startswith(run, start) and start + len(run) in edges for start in edges)
+
+
 def _cannot_say(phrase: str, language: str, why: str) -> UserError:
     return UserError(f"params.yaml: 'phrases' holds {phrase!r}, which can't be said in language '{language}': {why}")
 
@@ -215,6 +225,20 @@ def _check_sound(phrases: Sequence[str], language: str, spoken: _Spoken) -> None
         if spoken.is_foreign(phrase) and len(spoken.say(phrase)) > _SPELLED * sum(map(str.isalpha, phrase)):
             why = "espeak-ng would name its characters; write it in letters that stand for sounds"
             raise _cannot_say(phrase, language, why)
+        for letter, rest in _without(phrase):
+            said, silent = len(spoken.say(phrase)), len(spoken.say(rest))
+            if said > silent + _NAMED:
+                why = f"espeak-ng would name '{letter}'; write the word in letters that it reads"
+                raise _cannot_say(phrase, language, why)
+            if _script(letter) == "CJK" and said == silent:
+                why = f"espeak-ng leaves out '{letter}'; write it as it sounds"
+                raise _cannot_say(phrase, language, why)
+
+
+def _without(phrase: str) -> list[tuple[str, str]]:
+    """Return each letter beyond ASCII that a phrase has, and the phrase without one of it."""
+    letters = dict.fromkeys(letter for letter in phrase if letter.isalpha() and not letter.isascii())
+    return [(letter, phrase.replace(letter, "", 1)) for letter in letters]
 
 
 def _script(letter: str) -> str:
@@ -333,7 +357,7 @@ class _Banned:
         words = _words(text)
         if any(_holds(words, phrase) for phrase in self.texts):
             return True
-        return any(_holds(said, form) for said in self.spoken.forms(text) for form in self.forms)
+        return any(_sounds(said, form) for said in self.spoken.forms(text) for form in self.forms)
 
 
 def _words(text: str) -> tuple[str, ...]:
