@@ -41,6 +41,10 @@ def test_only_the_sections_of_the_schema_are_looked_at(tmp_path: Path) -> None:
     assert (found.phrases, found.seed, found.train.rate) == (["hey"], 1, 1.0)
 
 
+def test_an_accent_typed_as_a_character_of_its_own_is_the_same_phrase(tmp_path: Path) -> None:
+    assert load(Schema, written(tmp_path, 'phrases: ["hey Ju\\u0308rgen"]\nseed: 1')).phrases == ["hey J\xfcrgen"]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -51,6 +55,7 @@ def test_only_the_sections_of_the_schema_are_looked_at(tmp_path: Path) -> None:
         ("phrases: [a]\nseed: 1\ntrain: {rate: .nan}", "'train.rate' is nan"),
         ("phrases: []\nseed: 1", "'phrases' is []"),
         ("phrases: [a, A]\nseed: 1", "stands there twice"),
+        ('phrases: ["caf\\xe9", "cafe\\u0301"]\nseed: 1', "stands there twice"),
         ("phrases: ['  ']\nseed: 1", "'phrases.0' is '  '"),
         ("phrases: [a]", "'seed' is missing; add it"),
         ("phrases: [a]\nseed: 1\nmodel: {name: round, radii: [1.0, -2.0]}", "'model.radii.1' is -2.0"),

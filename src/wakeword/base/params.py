@@ -1,5 +1,6 @@
 """Reading `params.yaml` strictly: each stage names the sections it needs and the models that describe them."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
@@ -36,6 +37,8 @@ class Section(BaseModel):
 
 
 def _unique(phrases: list[str]) -> list[str]:
+    # An accent may be typed as a character of its own, which espeak-ng reads otherwise.
+    phrases = [unicodedata.normalize("NFC", phrase) for phrase in phrases]
     folded = [phrase.casefold() for phrase in phrases]
     for phrase in phrases:
         if folded.count(phrase.casefold()) > 1:
