@@ -274,13 +274,17 @@ class _Metadata:
                 "they must be relative to the folder that the CSV file is in"
             )
         inside = "" if top == self._root else _normal(top.relative_to(self._root).as_posix()) + "/"
-        missing = sorted(name for name in self._rows if name.startswith(inside) and not (self._root / name).exists())
+        missing = sorted(
+            name
+            for name in self._rows
+            if name.startswith("/") or (name.startswith(inside) and not (self._root / name).exists())
+        )
         if not missing:
             return []
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         return [
             f"{self._key} names '{readable(missing[0])}'{more}, which {'are' if more else 'is'} not there; "
-            "correct the paths or remove the rows"
+            "correct the paths, which must be relative to the folder that the CSV file is in, or remove the rows"
         ]
 
     def _read(self, path: Path, columns: Columns | None) -> None:
@@ -315,6 +319,10 @@ def _columns(path: Path, header: list[str], columns: Columns | None) -> dict[str
         wanted = {name: column for name, column in columns if column is not None}
     for column in wanted.values():
         if column not in header:
+            if len(header) == 1 and (separator := re.search("[;\t]", header[0])):
+                raise UserError(
+                    f"{readable(path)}: its columns are separated by {separator[0]!r}; separate them by commas"
+                )
             raise UserError(
                 f"{readable(path)} has no column '{column}' (its first line is '{readable(','.join(header))}'); "
                 "add it, or say in ingest.folders under columns how it is called"
