@@ -331,6 +331,12 @@ def test_what_cannot_be_said_is_explained(phrase: str, language: str, complaint:
         utterances(config, [phrase], language, 0)
 
 
+@pytest.mark.parametrize("phrases", [["hey jon", "hey john"], ["night", "good knight light"]])
+def test_a_phrase_within_another_is_explained(phrases: list[str]) -> None:
+    with pytest.raises(UserError, match=r"who says the first says the second.*train a model for each"):
+        utterances(config_of(2, 0, voices=["en-us"]), phrases, "en", 0)
+
+
 def test_a_phrase_that_other_speech_holds_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typed_phrase, "_ATTEMPTS", (range(1),))
     config = config_of(2, 60, voices=["en-us"])

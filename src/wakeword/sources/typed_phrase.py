@@ -92,6 +92,7 @@ def utterances(
     split = [word for phrase in phrases for word in phrase.split()]
     spoken.learn([*phrases, *split], main_only=[*words, *(rest for phrase in phrases for _, rest in _without(phrase))])
     _check_sound(phrases, language, spoken)
+    _check_apart(phrases, spoken)
 
     def utterance(stream: Sequence[int], index: int, text: str, phrase: str | None, kind: str) -> Utterance:
         label: Label = "positive" if phrase else "negative" if kind == "sentence" else "hard_negative"
@@ -233,6 +234,15 @@ def _check_sound(phrases: Sequence[str], language: str, spoken: _Spoken) -> None
             if _script(letter) == "CJK" and said == silent:
                 why = f"espeak-ng leaves out '{letter}'; write it as it sounds"
                 raise _cannot_say(phrase, language, why)
+
+
+def _check_apart(phrases: Sequence[str], spoken: _Spoken) -> None:
+    for phrase, other in itertools.permutations(phrases, 2):
+        if any(_sounds(said, part) for said in spoken.forms(phrase) for part in spoken.forms(other)):
+            raise UserError(
+                f"params.yaml: 'phrases' holds {phrase!r} and {other!r}, but who says the first says the second, so "
+                "that each would be taught as a mistake of the other; keep one, or train a model for each"
+            )
 
 
 def _without(phrase: str) -> list[tuple[str, str]]:
