@@ -60,6 +60,17 @@ def test_the_report_is_the_same_bytes_twice_and_takes_any_name(tmp_path: Path) -
     assert content["duplicates"] == [{"path": "b", "repeats": "a"}]
 
 
+def test_recordings_that_cut_the_phrase_off_or_say_more_are_told() -> None:
+    clips = [clip(number, "positive", "anna") for number in range(7)]
+    whole = clips[0].active_end - clips[0].active_start
+    ends = [int(factor * whole) + clips[0].active_start for factor in (1, 1, 1, 1, 0.6, 0.4, 2.1)]
+    cut = [replace(one, samples=3 * whole, active_end=end) for one, end in zip(clips, ends, strict=True)]
+    (told,) = [one for one in summary(cut).all_warnings(["hey computer"]) if "cut off" in one]
+    assert "in 2 recordings of 'hey computer'" in told
+    assert cut[5].origin.path in told and cut[6].origin.path in told
+    assert not any("cut off" in one for one in summary(cut[:5]).all_warnings(["hey computer"]))
+
+
 def test_clipping_and_narrow_band_are_told() -> None:
     made = Summary()
     made.add(replace(clip(0, "positive", "anna"), origin_rate=8000), np.full(100, 32767, np.int16))

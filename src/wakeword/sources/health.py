@@ -15,6 +15,8 @@ from wakeword.corpus.manifest import LABELS, SAMPLE_RATE, Clip, Label, Rejection
 
 FULL_SCALE = 32768
 FEW_POSITIVES = 50
+# People say two phrases within 0.56 and 1.18 s, with medians of 0.70 and 0.84 s, as `EspeakConfig` tells.
+_SHORT, _LONG = 0.5, 2.0
 SPOKEN = ("positive", "negative", "hard_negative")
 
 _QUANTILES = {"min": 0.0, "p05": 0.05, "p50": 0.5, "p95": 0.95, "max": 1.0}
@@ -156,6 +158,7 @@ def _warnings(summary: Summary, phrases: list[str]) -> list[str]:
                 f"there {'is' if count == 1 else 'are'} only {count} positive {noun} of '{phrase}'; record more "
                 "people, or add ingest.synthesis"
             )
+        found += _odd_lengths(phrase, [clip for clip in clips if clip.origin.phrase == phrase])
     labels = {clip.origin.label for clip in clips}
     if not labels & {"negative", "hard_negative"}:
         found.append("there is no negative clip; add recordings of other speech (negative/), or ingest.synthesis")
@@ -175,6 +178,25 @@ def _warnings(summary: Summary, phrases: list[str]) -> list[str]:
             "which a net may know them; record at 16 kHz or more"
         )
     return found
+
+
+def _odd_lengths(phrase: str, clips: list[Clip]) -> list[str]:
+    """Warn of recordings in which the phrase takes far less or more time than in half of its clips."""
+    seconds = [(clip.active_end - clip.active_start) / SAMPLE_RATE for clip in clips]
+    usual = float(np.median(seconds)) if seconds else 0.0
+    odd = [
+        (clip.origin.path, length)
+        for clip, length in zip(clips, seconds, strict=True)
+        if not clip.synthetic and not _SHORT * usual <= length <= _LONG * usual
+    ]
+    if not odd:
+        return []
+    shown = ", ".join(f"{path} {length:.2f} s" for path, length in odd[:5]) + (" and more" if len(odd) > 5 else "")
+    noun = "recording" if len(odd) == 1 else "recordings"
+    return [
+        f"in {len(odd)} {noun} of '{phrase}' the speech is far shorter or longer than its median of {usual:.2f} s "
+        f"({shown}); listen whether the phrase is cut off or not alone, and cut or remove what is wrong"
+    ]
 
 
 def _shared_sources(spoken: list[Clip]) -> list[str]:
