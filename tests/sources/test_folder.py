@@ -117,6 +117,12 @@ def test_speakers_come_from_path_then_metadata_then_pattern(tmp_path: Path) -> N
     assert found["negative/d.wav"].language == "de"
 
 
+def test_a_name_is_one_person_however_its_accents_are_spelled(tmp_path: Path) -> None:
+    touch(tmp_path, "positive/speaker=Zoe\u0308/1.wav", "positive/2.wav")
+    (tmp_path / "metadata.csv").write_text("path,speaker\npositive/2.wav,Zo\xeb\n", encoding="utf-8")
+    assert {file.origin.group for file in look(tmp_path).files} == {"speaker=Zo\xeb"}
+
+
 def test_one_manifest_at_the_root_may_serve_many_folders(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.wav", "b/2.wav")
     (tmp_path / "all.csv").write_text("file,who,database\na/1.wav,x,first\nb/2.wav,y,second\n")

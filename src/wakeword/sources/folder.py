@@ -151,7 +151,8 @@ def _find_in(folder: FolderConfig, key: str, config: IngestConfig, phrases: list
                 phrase=phrase,
                 text=row.get("text") or phrase,
                 kind=row.get("kind") or folder.kind or KINDS[label],
-                group=group or readable(relative),
+                # Folders from a Mac spell "é" as two characters, a CSV and params as one; it is one person.
+                group=unicodedata.normalize("NFC", group or readable(relative)),
                 group_known=bool(group) or label in ("noise", "rir"),
                 source=row.get("source") or folder.source,
                 licence=row.get("licence") or folder.licence,
