@@ -82,13 +82,13 @@ def test_what_comes_out_is_a_detector_and_its_figures(project: Path) -> None:
     assert set(on_test["conditions"]) == {"clean", "snr_10"}
     assert 0.0 <= evaluated["clips"]["eer"] <= 1.0
     for picture in (
-        "evaluate_det",
-        "evaluate_errors",
-        "evaluate_misses",
-        "evaluate_timeline",
-        "train_epochs",
-        "find_lr_sweep",
-        "ingest_health",
+        "pictures/evaluate_det",
+        "pictures/evaluate_errors",
+        "pictures/evaluate_misses",
+        "pictures/evaluate_timeline",
+        "pictures/train_epochs",
+        "pictures/find_lr_sweep",
+        "pictures/ingest_health",
         "augmentation",
     ):
         assert (project / "plots" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
@@ -137,7 +137,8 @@ def test_another_learning_rate_reruns_train_and_what_follows_and_shows_in_the_di
     changes = json.loads(run(project, "dvc", "metrics", "diff", "--json").stdout)
     assert set(changes) == {"metrics/train.json", "metrics/evaluate.json", "metrics/export.json"}
     diff = run(project, "dvc", "plots", "diff", "--out", "diff")
-    assert "index.html" in diff.stdout and "mean_recall" in (project / "diff/index.html").read_text()
+    shown = (project / "diff/index.html").read_text()
+    assert "index.html" in diff.stdout and "mean_recall" in shown and "evaluate_det.png" in shown
     shutil.rmtree(project / "diff")
     # Going back is free: the run-cache still has it.
     run(project, "git", "checkout", "--quiet", "params.yaml")
