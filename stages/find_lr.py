@@ -58,6 +58,7 @@ def run() -> None:
             folder / "metrics.json",
             {
                 "suggested": found.knee,
+                "knee": found.knee,
                 "steepest": found.steepest,
                 "valley": found.valley,
                 "steps": len(found.rates),

@@ -162,6 +162,11 @@ def test_what_is_wrong_is_explained(settings: dict[str, Any], language: str, com
         cast(KokoroConfig(share=1.0, **settings), language, tmp_path)
 
 
+def test_a_single_voice_has_nothing_to_be_mixed_with() -> None:
+    with pytest.raises(ValidationError, match="mixed needs more than one of voices"):
+        KokoroConfig(share=1.0, voices=[FEMALE], mixed=True)
+
+
 def test_a_range_that_falls_is_refused() -> None:
     with pytest.raises(ValidationError, match="put the lower value first"):
         KokoroConfig(share=1.0, style_row=[5, 3])

@@ -150,6 +150,7 @@ def test_metadata_in_the_labels_folder_is_found_too(tmp_path: Path) -> None:
         ("path,speakr\na.wav,x\n", "no column 'speaker'"),
         ("", "no column 'path'"),
         ("path;speaker\nnegative/a.wav;x\n", "separated by ';'"),
+        ("path\tspeaker\nnegative/a.wav\tx\n", r"separated by '\t'"),
         ("path,speaker\nelsewhere.wav,x\n", "none of its paths"),
         ("path,speaker\nnegative/a.wav,x\nnegative/a.wav,y\n", "twice"),
     ],
@@ -167,7 +168,7 @@ def test_a_row_with_an_absolute_path_is_told_as_no_speaker_comes_of_it(tmp_path:
     there = (tmp_path / "negative" / "a.wav").as_posix()
     (tmp_path / "metadata.csv").write_text(f"path,speaker\n{there},x\nnegative/b.wav,y\n")
     (warning,) = look(tmp_path).warnings
-    assert there in warning and "must be relative" in warning
+    assert there in warning and "must be relative" in warning and "not there" not in warning
 
 
 def test_metadata_that_is_missing_or_a_folder_is_an_error(tmp_path: Path) -> None:

@@ -71,6 +71,12 @@ def test_recordings_that_cut_the_phrase_off_or_say_more_are_told() -> None:
     assert not any("cut off" in one for one in summary(cut[:5]).all_warnings(["hey computer"]))
 
 
+def test_a_phrase_that_says_another_is_told() -> None:
+    made = summary([clip(number, "positive", "anna") for number in range(3)])
+    (told,) = [one for one in made.all_warnings(["hey computer", "Computer", "lamp"]) if "train a model" in one]
+    assert "who says 'hey computer' says 'Computer' too" in told
+
+
 def test_clipping_and_narrow_band_are_told() -> None:
     made = Summary()
     made.add(replace(clip(0, "positive", "anna"), origin_rate=8000), np.full(100, 32767, np.int16))

@@ -80,6 +80,28 @@ def test_suggestions_on_a_loss_worked_by_hand() -> None:
     assert knee == pytest.approx(1e-3 * 10 ** (math.log(4) / 6), rel=0.15)
 
 
+def test_the_knee_is_looked_for_where_the_loss_falls() -> None:
+    rates = np.geomspace(1e-5, 1.0, 101)
+    position = np.log10(rates)
+    loss = 2.0 - 0.35 * (position + 5) + np.maximum(0, position + 2) * 1.5
+    _, _, knee = lr_range_test.suggest(rates, loss)
+    lucky = np.append(0.5, loss[1:])
+    assert lr_range_test.suggest(rates, lucky)[2] == knee  # the first tenth has not settled
+    hump = np.interp(position, [-5, -4.2, -3.5, -2, 0], [1.6, 1.6, 2.5, 1.45, 4.0])
+    # Four fifths of 1.05 in a decade and a half.
+    assert lr_range_test.suggest(rates, hump)[2] == pytest.approx(10 ** (-3.5 + 0.8 * 1.5), rel=0.15)
+
+
+def test_a_loss_that_hardly_falls_is_told(
+    network: Network, objective: Objective, caplog: pytest.LogCaptureFixture
+) -> None:
+    lr_range_test.run(network, objective, AdamWConfig(), FindLrConfig(start=1e-9, end=1e-8, steps=30), seed=1)
+    assert "set train.lr to a number" in caplog.text
+    caplog.clear()
+    lr_range_test.run(network, objective, AdamWConfig(), FindLrConfig(steps=30), seed=1)
+    assert "set train.lr" not in caplog.text
+
+
 def test_a_slow_fall_from_the_first_rates_on_leaves_the_knee_where_it_is() -> None:
     """As networks with batch normalization do, that learn their biases at any rate."""
     rates = np.geomspace(1e-6, 1.0, 121)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from wakeword.base.errors import UserError
 from wakeword.base.params import Text
@@ -107,8 +107,9 @@ class KokoroConfig(EngineConfig):
         stretch: lowest and highest duration, as a factor of the voice's own.
         style_row: lowest and highest number of letters by which a style is that of a longer text; styles of longer
             texts are calmer.
-        mixed: an utterance's timbre lies between those of two voices, and so does its melody, between those of other
-            two: few voices make many speakers. All voices then are one group, for each is in many of them.
+        mixed: an utterance's timbre lies between that of its voice and of another that is drawn, at most 60 % of the
+            way, and so does its melody, with one drawn for it: few voices make many speakers. All voices then are one
+            group, for each is in many of them.
     """
 
     archive: VoiceFile | None = None
@@ -116,6 +117,12 @@ class KokoroConfig(EngineConfig):
     stretch: Factors = [0.8, 1.25]
     style_row: Rows = [0, 40]
     mixed: bool = False
+
+    @model_validator(mode="after")
+    def _others_to_mix(self) -> Self:
+        if self.mixed and self.voices is not None and len(self.voices) == 1:
+            raise ValueError("mixed needs more than one of voices; name another, or set it to false")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

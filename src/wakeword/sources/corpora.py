@@ -155,7 +155,7 @@ def _take(name: CorpusName, top: Path, item: Item, phrases: list[str], found: Fo
         phrase=phrase,
         text=item.text,
         kind=kind,
-        group=f"{name}/{readable(item.group)}",
+        group=unicodedata.normalize("NFC", f"{name}/{readable(item.group)}"),
         group_known=True,
         source=name,
         licence=item.licence,

@@ -151,7 +151,7 @@ def _find_in(folder: FolderConfig, key: str, config: IngestConfig, phrases: list
                 phrase=phrase,
                 text=row.get("text") or phrase,
                 kind=row.get("kind") or folder.kind or KINDS[label],
-                # Folders from a Mac spell "é" as two characters, a CSV and params as one; it is one person.
+                # A Mac's folders spell "é" as two characters, most files as one; it is one person.
                 group=unicodedata.normalize("NFC", group or readable(relative)),
                 group_known=bool(group) or label in ("noise", "rir"),
                 source=row.get("source") or folder.source,
@@ -275,18 +275,19 @@ class _Metadata:
                 "they must be relative to the folder that the CSV file is in"
             )
         inside = "" if top == self._root else _normal(top.relative_to(self._root).as_posix()) + "/"
-        missing = sorted(
-            name
-            for name in self._rows
-            if name.startswith("/") or (name.startswith(inside) and not (self._root / name).exists())
-        )
-        if not missing:
-            return []
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        return [
-            f"{self._key} names '{readable(missing[0])}'{more}, which {'are' if more else 'is'} not there; "
-            "correct the paths, which must be relative to the folder that the CSV file is in, or remove the rows"
-        ]
+        told = []
+        if absolute := sorted(name for name in self._rows if name.startswith("/")):
+            told.append(
+                f"{self._key} names '{readable(absolute[0])}'{_and_more(absolute)} by an absolute path, so that "
+                "nothing is known of the file; paths must be relative to the folder that the CSV file is in"
+            )
+        if missing := sorted(n for n in self._rows if n.startswith(inside) and not (self._root / n).exists()):
+            are = "are" if len(missing) > 1 else "is"
+            told.append(
+                f"{self._key} names '{readable(missing[0])}'{_and_more(missing)}, which {are} not there; correct the "
+                "paths or remove the rows"
+            )
+        return told
 
     def _read(self, path: Path, columns: Columns | None) -> None:
         rows: dict[str, dict[str, str]] = {}
@@ -309,6 +310,10 @@ class _Metadata:
                 f"cannot read {readable(path)}: {failure}; it must be a CSV file with path,speaker"
             ) from None
         self._rows |= rows
+
+
+def _and_more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def _columns(path: Path, header: list[str], columns: Columns | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from wakeword.base import files, log
 from wakeword.corpus.manifest import LABELS, SAMPLE_RATE, Clip, Label, Rejection, tally
+from wakeword.sources.corpora import relate
 
 FULL_SCALE = 32768
 FEW_POSITIVES = 50
@@ -151,6 +152,12 @@ def _warnings(summary: Summary, phrases: list[str]) -> list[str]:
             "path,speaker"
         )
     for phrase in phrases:
+        relation, other = relate(phrase, [one for one in phrases if one != phrase])
+        if relation in ("is", "holds"):
+            found.append(
+                f"who says '{phrase}' says '{other}' too, so that each is taught as a mistake of the other; train a "
+                "model for each"
+            )
         count = sum(clip.origin.phrase == phrase for clip in clips)
         if count < FEW_POSITIVES:
             noun = "clip" if count == 1 else "clips"
@@ -181,7 +188,7 @@ def _warnings(summary: Summary, phrases: list[str]) -> list[str]:
 
 
 def _odd_lengths(phrase: str, clips: list[Clip]) -> list[str]:
-    """Warn of recordings in which the phrase takes far less or more time than in half of its clips."""
+    """Warn of recordings in which the phrase takes far less or more time than usual in its clips, synthetic or not."""
     seconds = [(clip.active_end - clip.active_start) / SAMPLE_RATE for clip in clips]
     usual = float(np.median(seconds)) if seconds else 0.0
     odd = [
@@ -194,8 +201,8 @@ def _odd_lengths(phrase: str, clips: list[Clip]) -> list[str]:
     shown = ", ".join(f"{path} {length:.2f} s" for path, length in odd[:5]) + (" and more" if len(odd) > 5 else "")
     noun = "recording" if len(odd) == 1 else "recordings"
     return [
-        f"in {len(odd)} {noun} of '{phrase}' the speech is far shorter or longer than its median of {usual:.2f} s "
-        f"({shown}); listen whether the phrase is cut off or not alone, and cut or remove what is wrong"
+        f"in {len(odd)} {noun} of '{phrase}' the speech is far shorter or longer than the median of its clips, "
+        f"{usual:.2f} s ({shown}); listen whether the phrase is cut off or not alone, and cut or remove what is wrong"
     ]
 
 

@@ -229,7 +229,7 @@ def _check_sound(phrases: Sequence[str], language: str, spoken: _Spoken) -> None
         for letter, rest in _without(phrase):
             said, silent = len(spoken.say(phrase)), len(spoken.say(rest))
             if said > silent + _NAMED:
-                why = f"espeak-ng would name '{letter}'; write the word in letters that it reads"
+                why = f"espeak-ng would name letters, probably '{letter}'; write the word in letters that it reads"
                 raise _cannot_say(phrase, language, why)
             if _script(letter) == "CJK" and said == silent:
                 why = f"espeak-ng leaves out '{letter}'; write it as it sounds"

@@ -1,11 +1,17 @@
 """The `split` section of `params.yaml`: how many groups dev and test get, and which are put there by name."""
 
-from typing import Self
+import unicodedata
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from wakeword.base.params import Section, Text
 from wakeword.corpus.splits import SplitName
+
+
+def _composed(pins: dict[str, SplitName]) -> dict[str, SplitName]:
+    """Spell the patterns as groups are spelled: a path copied on a Mac has "é" as two characters."""
+    return {unicodedata.normalize("NFC", pattern): split for pattern, split in pins.items()}
 
 
 class SplitConfig(Section):
@@ -19,7 +25,7 @@ class SplitConfig(Section):
 
     dev: float = Field(default=0.2, gt=0, lt=1)
     test: float = Field(default=0.2, gt=0, lt=1)
-    pins: dict[Text, SplitName] = Field(default_factory=dict)
+    pins: Annotated[dict[Text, SplitName], AfterValidator(_composed)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _something_to_train_on(self) -> Self:

@@ -15,6 +15,7 @@ from wakeword.training.config import FindLrConfig, OptimizerConfig
 from wakeword.training.objective import Objective, optimizer
 
 _LEFT_OF_FALL = 0.2
+_HARDLY_FALLEN = 0.9
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,12 @@ def run(
     if len(seen) < 10:
         raise UserError(f"the loss diverged after {len(seen)} steps; lower find_lr.start (it is {config.start:g})")
     smoothed = smooth(seen, config.smoothing)
+    if (left := _left_at_lowest(smoothed)) > _HARDLY_FALLEN:
+        log.warning(
+            "the loss hardly falls at any rate, so that the suggestions mean little; set train.lr to a number, or "
+            "raise find_lr.steps",
+            left=f"{left:.2f}",
+        )
     return LrRangeTest(rates[: len(seen)], seen, smoothed, *suggest(rates[: len(seen)], smoothed))
 
 
@@ -89,14 +96,26 @@ def suggest(rates: np.ndarray, smoothed: np.ndarray) -> tuple[float, float, floa
     knee is where the loss has done four fifths of its fall from the highest to the lowest: a loss that falls slowly
     from the very first rates on drags the middle of the descent down with it, but not its end.
     """
-    settled = len(rates) // 10
-    lowest = max(settled + 2, int(np.argmin(smoothed)))
+    rates, smoothed = _settled(rates), _settled(smoothed)
+    lowest = max(2, int(np.argmin(smoothed)))
     slope = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
-    descent = longest_descent(smoothed[settled:])
-    valley = rates[settled + (descent[0] + descent[-1]) // 2]
-    fall = smoothed[settled : lowest + 1]
-    knee = rates[settled + int(np.argmax(fall <= fall.min() + _LEFT_OF_FALL * (fall.max() - fall.min())))]
-    return float(rates[settled + int(np.argmin(slope[settled:]))]), float(valley), float(knee)
+    descent = longest_descent(smoothed)
+    valley = rates[(descent[0] + descent[-1]) // 2]
+    highest = int(np.argmax(smoothed[: lowest + 1]))
+    fall = smoothed[highest : lowest + 1]
+    knee = rates[highest + int(np.argmax(fall <= fall.min() + _LEFT_OF_FALL * (fall.max() - fall.min())))]
+    return float(rates[int(np.argmin(slope))]), float(valley), float(knee)
+
+
+def _settled(values: np.ndarray) -> np.ndarray:
+    return values[len(values) // 10 :]
+
+
+def _left_at_lowest(smoothed: np.ndarray) -> float:
+    """Return the lowest smoothed loss over the highest before it."""
+    settled = _settled(smoothed)
+    lowest = int(np.argmin(settled))
+    return float(settled[lowest] / settled[: lowest + 1].max())
 
 
 def longest_descent(values: np.ndarray) -> list[int]:
