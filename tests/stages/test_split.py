@@ -37,7 +37,7 @@ def test_the_stage_writes_three_splits_and_a_report(tmp_path: Path) -> None:
         ({"split": {"tset": 0.2}}, 40, "unknown key 'split.tset'"),
         ({"split": {"test": 1.2}}, 40, "'split.test' is 1.2"),
         ({"split": {"pins": {"speaker=nobody": "dev"}}}, 40, "'speaker=nobody' matches no group"),
-        ({}, 1, "there are 1 groups, train, dev and test need one each: record more people"),
+        ({}, 1, "there is 1 group, train, dev and test need one each: record more people"),
     ],
 )
 def test_what_cannot_be_split_exits_1_and_writes_nothing(

@@ -24,6 +24,8 @@ def read_audio(path: Path) -> Iterator[np.ndarray]:
                 yield resampler.process(to_mono(block))
             yield resampler.finish()
     except soundfile.LibsndfileError as failure:
-        raise ValueError(f"{path} cannot be read as audio: {failure.error_string}") from failure
+        raise ValueError(
+            f"{path} cannot be read as audio: {failure.error_string} Convert it to WAV or FLAC."
+        ) from failure
     except ValueError as failure:
         raise ValueError(f"{path}: {failure}") from failure

@@ -182,9 +182,10 @@ class _Collection:
             if not any(clip.origin.phrase == phrase for clip in self.summary.clips):
                 refused = len(self.summary.rejected)
                 told = f" ({refused} files or utterances were rejected, see above)" if refused else ""
+                place = "positive/" if len(phrases) == 1 else f"positive/phrase={phrase}/"
                 raise UserError(
                     f"there is no positive clip of '{phrase}'{told}; put recordings of it into "
-                    f"{config.root}/positive/, name a folder with `label: positive` in ingest.folders, "
+                    f"{config.root}/{place}, name a folder with `label: positive` in ingest.folders, "
                     "or let ingest.synthesis speak it"
                 )
 

@@ -139,7 +139,8 @@ def _check_filled(members: dict[SplitName, list[Clip]], phrases: list[str]) -> N
 
 def _remedy(groups: set[str], name: SplitName, more: str) -> str:
     if len(groups) < len(SPLITS):
-        return f"there are {len(groups)} groups, train, dev and test need one each: {more}, or add ingest.synthesis"
+        are = "is 1 group" if len(groups) == 1 else f"are {len(groups)} groups"
+        return f"there {are}, train, dev and test need one each: {more}, or add ingest.synthesis"
     example = sorted(groups)[SPLITS.index(name)]
     share = "lower split.dev or split.test" if name == "train" else f"raise split.{name}"
     return f"{more}, {share}, or pin a group to it in split.pins, such as '{example}': {name}"
