@@ -77,8 +77,6 @@ def run() -> None:
 def evaluate(params: Params) -> None:
     """Do what the stage is for."""
     model, config = load_model(MODEL), params.evaluate
-    if KEY in params.phrases:
-        raise UserError(f"phrases holds '{KEY}', under which the report keeps something else; spell it otherwise")
     if model.phrases != params.phrases:
         raise UserError(f"{MODEL} knows {model.phrases}, but phrases is {params.phrases}; run `dvc repro train`")
     graph, frontend = build(model), model.frontend.fingerprint
@@ -165,23 +163,24 @@ def material(
     if with_streams:
         scored = score_streams(graph, streams, count)
         scores = list(log.progress(scored, len(streams.streams), f"{split} streams"))
-    clips = clips_of(split)
-    return Material(streams, scores, clips, score_clips(graph, clips, split, count))
-
-
-def clips_of(split: SplitName) -> list[Clip]:
-    """Return the clips of a split in which somebody or something is heard."""
-    return [clip for clip in judged_by(all_of(split)) if clip.origin.label not in ("noise", "rir")]
-
-
-def all_of(split: SplitName) -> list[Clip]:
-    ids = set(read_splits(SPLIT)[split])
-    return [clip for clip in Corpus.open(CORPUS).clips if clip.id in ids]
-
-
-def score_clips(graph: bytes, clips: Sequence[Clip], split: str, count: int) -> list[np.ndarray]:
-    """Return the scores `(frames, phrases)` of each clip."""
     corpus = Corpus.open(CORPUS)
+    clips = clips_of(corpus, split)
+    return Material(streams, scores, clips, score_clips(graph, corpus, clips, split, count))
+
+
+def clips_of(corpus: Corpus, split: SplitName) -> list[Clip]:
+    """Return the clips of a split in which somebody or something is heard."""
+    return [clip for clip in judged_by(all_of(corpus, split)) if clip.origin.label not in ("noise", "rir")]
+
+
+def all_of(corpus: Corpus, split: SplitName) -> list[Clip]:
+    """Return every clip of a split, noise and rooms too, in the order of the corpus."""
+    ids = set(read_splits(SPLIT)[split])
+    return [clip for clip in corpus.clips if clip.id in ids]
+
+
+def score_clips(graph: bytes, corpus: Corpus, clips: Sequence[Clip], split: str, count: int) -> list[np.ndarray]:
+    """Return the scores `(frames, phrases)` of each clip."""
     scored = score_alone(graph, (corpus.audio(clip) for clip in clips), count)
     return list(log.progress(scored, len(clips), f"{split} clips"))
 
@@ -196,11 +195,12 @@ def which_phrase(graph: bytes, dev: Material, test: Material, params: Params) ->
     """Return by its key in the report how well the phrases are told apart; nothing of a single one."""
     if len(params.phrases) == 1:
         return {}
+    corpus = Corpus.open(CORPUS)
     materials: dict[SplitName, Material] = {"dev": dev, "test": test}
     heard = {}
     for split, found in materials.items():
-        recordings = [clip for clip in all_of(split) if clip.origin.label == "noise"]
-        noise = seconds_of_noise(Corpus.open(CORPUS), recordings, usual_number(found.clips))
+        recordings = [clip for clip in all_of(corpus, split) if clip.origin.label == "noise"]
+        noise = seconds_of_noise(corpus, recordings, usual_number(found.clips))
         scored = score_alone(graph, noise, workers.count(params.runtime.workers))
         noise_scores = list(log.progress(scored, len(noise), f"seconds of {split} noise"))
         heard[split] = gather(found.clips, found.clip_scores, noise_scores, params.phrases)
@@ -240,7 +240,7 @@ def publish(
     report: dict[str, Any] = {**which}
     sections: list[tuple[str, Path | None, Sequence[Mistake]]] = []
     for each, more_curves in zip(examined.values(), curves, strict=True):
-        # dvc.yaml names the plots of the first phrase.
+        # dvc.yaml names the tables of the first phrase; the pictures of all lie in a folder that it names.
         stem = "" if each.index == 0 else f"{each.index}_"
         report[each.phrase] = {"operating_point": {**points[each.phrase], "test": each.at_point}, **each.report}
         mistakes = worst_mistakes(each, test, setting, max(2, CUTS // 2 // len(examined)))

@@ -20,9 +20,9 @@ def read(path: Path) -> Figures:
 
 
 def by_phrase(folder: Path) -> Figures:
-    """Return what evaluate reported of each phrase."""
+    """Return what evaluate reported of each phrase that export names; it reports of all of them together too."""
     reported = read(folder / "evaluate.json")
-    return {phrase: figures for phrase, figures in reported.items() if "operating_point" in figures}
+    return {phrase: reported[phrase] for phrase in read(folder / "export.json")["phrases"]}
 
 
 def runs() -> dict[str, Path]:

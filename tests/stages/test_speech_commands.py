@@ -14,6 +14,7 @@ from tests.sounds import RATE, write
 from tests.stages.running import ROOT
 from wakeword.corpus.shards import Corpus
 from wakeword.corpus.splits import read_splits
+from wakeword.evaluation.which_phrase import KEY
 from wakeword.models.checkpoint import load as load_model
 
 PHRASES = ["yes", "no"]
@@ -81,8 +82,8 @@ def test_from_a_look_alike_of_the_corpus_to_its_accuracy(tmp_path: Path, monkeyp
     assert load_model(Path("models/best_model.pt")).network.body.head.out_channels == len(PHRASES)
 
     report = json.loads(Path("data/reports/evaluate/metrics.json").read_text())
-    assert set(report) == {*PHRASES, "which_phrase"}
-    which = report["which_phrase"]
+    assert set(report) == {*PHRASES, KEY}
+    which = report[KEY]
     assert {phrase: row["clips"] for phrase, row in which["phrases"].items()} == dict.fromkeys(PHRASES, 5)
     # Of ten clips of other words as many as of each phrase, and the three seconds of the test's noise.
     assert {kind: row["clips"] for kind, row in which["others"].items()} == {"speech": 5, "noise": 3}

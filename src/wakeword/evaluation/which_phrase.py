@@ -9,7 +9,8 @@ from wakeword.corpus.manifest import SAMPLE_RATE, Clip
 from wakeword.corpus.shards import Corpus
 from wakeword.evaluation.intervals import proportion
 
-KEY = "which_phrase"
+# In a report beside the phrases; the blank at its start keeps it apart from them, for no phrase has one.
+KEY = " which_phrase"
 SPEECH, NOISE = -1, -2
 _NONE = SPEECH
 
@@ -85,6 +86,10 @@ def report_which_phrase(test: Heard, dev: Heard, phrases: Sequence[str]) -> dict
 
     The clips are those of Warden's task of ten words, "unknown" and "silence" (arXiv:1804.03209), whatever the phrases;
     but other speech and noise have one answer, none of the phrases. `taken_for` counts the wrong phrases.
+
+    Args:
+        test, dev: with at least one clip; test with one of each phrase, which the split stage sees to.
+        phrases: the names of the columns.
     """
     threshold = choose_threshold(dev)
     found = answers(test.scores, threshold)
@@ -93,7 +98,7 @@ def report_which_phrase(test: Heard, dev: Heard, phrases: Sequence[str]) -> dict
         **_accuracy(found, test.truth),
         "threshold": threshold,
         "dev": _accuracy(answers(dev.scores, threshold), dev.truth),
-        "phrases": {phrase: rows[index] for index, phrase in enumerate(phrases) if index in rows},
+        "phrases": {phrase: rows[index] for index, phrase in enumerate(phrases)},
         "others": {name: rows[kind] for name, kind in (("speech", SPEECH), ("noise", NOISE)) if kind in rows},
     }
 
@@ -105,6 +110,6 @@ def _row(found: np.ndarray, truth: int, phrases: Sequence[str]) -> dict[str, Any
 
 
 def _accuracy(found: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    right, clips = int((found == np.maximum(truth, _NONE)).sum()), len(found)
+    right, clips = int((found == np.where(truth < 0, _NONE, truth)).sum()), len(found)
     interval = list(proportion(right, clips))
     return {"accuracy": right / clips, "accuracy_interval": interval, "right": right, "clips": clips}
