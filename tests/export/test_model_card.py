@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from wakeword.evaluation.metrics import Tally
+from wakeword.evaluation.which_phrase import KEY
 from wakeword.export.model_card import Card, licence_line, render
 
 
@@ -59,10 +60,10 @@ def test_phrases_that_are_told_apart_have_a_section_of_their_own(reports: dict[s
     assert "told apart" not in _card(reports)
     row = {"accuracy": 0.9, "accuracy_interval": [0.851, 0.934], "right": 180, "clips": 200}
     which = {"threshold": 0.25, **row, "phrases": {"hey computer": row}, "others": {"noise": row}}
-    card = _card({**reports, "evaluate": {**reports["evaluate"], "which_phrase": which}})
+    card = _card({**reports, "evaluate": {**reports["evaluate"], KEY: which}})
     for clips in ("all", "“hey computer”", "a second of noise"):
         assert f"| {clips} | 90.0 % [85.1, 93.4] | 180 | 200 |" in card
-    assert "not above\n0.25, which dev clips chose" in card
+    assert "not above\n0.25, which dev clips chose. The policy in the files decides on streams, with" in card
 
 
 def test_it_says_how_far_the_file_is_from_what_was_trained(reports: dict[str, Any]) -> None:

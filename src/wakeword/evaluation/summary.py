@@ -45,7 +45,10 @@ def summary(examined: Examined) -> str:
 
 def summary_of_which(report: Mapping[str, Any]) -> str:
     """Return how well the phrases are told apart, from what `report_which_phrase` returns, as text."""
-    lines = [f"Which phrase a test clip says, or none, at the threshold {report['threshold']:.4g}: {_right(report)}"]
+    lines = [
+        f"Which phrase a test clip says, or none, at the threshold {report['threshold']:.4g} (for clips heard alone; "
+        f"the shipped policy has its own, chosen on streams): {_right(report)}"
+    ]
     rows = {f"“{phrase}”": row for phrase, row in report["phrases"].items()} | report["others"]
     for name, row in rows.items():
         taken = [f"{count} taken for “{phrase}”" for phrase, count in row["taken_for"].items()]

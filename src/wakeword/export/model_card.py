@@ -147,7 +147,8 @@ def _which_phrase(card: Card) -> list[str]:
         "## How well the phrases are told apart",
         "",
         "Test clips heard alone, each given to the phrase of its highest score, or to none if that is not above\n"
-        f"{found['threshold']:.3g}, which dev clips chose:",
+        f"{found['threshold']:.3g}, which dev clips chose. The policy in the files decides on streams, with thresholds "
+        "of its own:",
         "",
         "| clips | right (95 %) | right | of |",
         "| --- | --- | --- | --- |",
