@@ -54,7 +54,7 @@ SCORES = st.lists(
 )
 
 
-@settings(max_examples=350, deadline=None)
+@settings(max_examples=350)
 @given(policies(), SCORES, st.lists(st.integers(0, 12), max_size=40))
 def test_events_are_those_of_the_definition_whatever_the_chunks(
     policy: Policy, scores: list[float], sizes: list[int]
@@ -71,7 +71,7 @@ def test_events_are_those_of_the_definition_whatever_the_chunks(
     assert state.frames == len(scores)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 4), st.lists(st.integers(1, 300), max_size=30))
 def test_chunking_changes_nothing_for_scores_of_any_precision(
     seed: int, smoothing: int, votes: int, sizes: list[int]

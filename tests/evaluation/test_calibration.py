@@ -20,7 +20,7 @@ from wakeword.evaluation.calibration import (
 CLIPS = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(CLIPS, st.sampled_from([2, 10, 15]))
 def test_reliability_is_that_of_scikit_learn(clips: list[tuple[float, bool]], bins: int) -> None:
     scores, said = (np.array(column) for column in zip(*clips, strict=True))
@@ -34,7 +34,7 @@ def test_reliability_is_that_of_scikit_learn(clips: list[tuple[float, bool]], bi
         )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CLIPS)
 def test_likelihood_is_that_of_scikit_learn(clips: list[tuple[float, bool]]) -> None:
     scores, said = (np.array(column) for column in zip(*clips, strict=True))
@@ -42,7 +42,7 @@ def test_likelihood_is_that_of_scikit_learn(clips: list[tuple[float, bool]]) -> 
     assert negative_log_likelihood(scores, said) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CLIPS)
 def test_no_temperature_makes_dev_likelier(clips: list[tuple[float, bool]]) -> None:
     scores, said = (np.array(column) for column in zip(*clips, strict=True))

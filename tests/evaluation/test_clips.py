@@ -12,7 +12,7 @@ from wakeword.evaluation.clips import average_precision, f1, report_clips
 CLIPS = st.lists(st.tuples(st.integers(0, 12), st.booleans(), st.booleans()), min_size=1, max_size=80)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(CLIPS)
 def test_average_precision_and_f1_are_those_of_scikit_learn(clips: list[tuple[int, bool, bool]]) -> None:
     scores, said, fired = (np.array(column) for column in zip(*clips, strict=True))

@@ -46,7 +46,7 @@ def test_a_keyword_is_hit_once_and_an_event_hits_once() -> None:
     assert match([12.2], overlapping, 500) == Match([(0, 1)], [], [0])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.integers(0, 60), max_size=8),
     st.lists(st.tuples(st.integers(0, 60), st.integers(0, 15)), max_size=8),
@@ -200,7 +200,7 @@ def stream_sets(draw: st.DrawFn) -> list[ScoredStream]:
     return streams
 
 
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 @given(
     stream_sets(),
     st.sampled_from([1.0, 0.8, 0.37]),
@@ -265,7 +265,7 @@ def test_the_curve_of_two_lifelike_hours_is_that_of_the_detector() -> None:
         assert (truth.misses, truth.false_alarms) == (curve.misses[index], curve.false_alarms[index])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.integers(0, 12), min_size=1, max_size=40),
     st.lists(st.integers(0, 12), min_size=1, max_size=60),

@@ -90,7 +90,7 @@ def test_what_appears_at_which_threshold_is_what_the_det_curve_counts() -> None:
         assert int((appeared >= threshold).sum()) == false_alarms
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 def test_counts_are_those_of_the_det_curve_for_bumps_far_apart(seed: int) -> None:
     rng = np.random.default_rng(seed)

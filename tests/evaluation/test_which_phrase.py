@@ -38,7 +38,7 @@ def heard(rows: list[tuple[float, float, int]]) -> Heard:
     return Heard(np.array([row[:2] for row in rows], dtype=np.float64), np.array([row[2] for row in rows]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, WITH_BOTH)
 def test_the_figures_are_those_of_scikit_learn_at_a_threshold_that_none_beats(
     dev_rows: list[tuple[int, int, int]], test_rows: list[tuple[int, int, int]]

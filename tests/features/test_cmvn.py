@@ -11,7 +11,7 @@ from wakeword.base.errors import UserError
 from wakeword.features import cmvn
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sizes=st.lists(st.integers(0, 50), min_size=1, max_size=6).filter(lambda s: sum(s) > 1), seed=st.integers(0, 99))
 def test_blocks_give_the_statistics_of_the_whole(sizes: list[int], seed: int) -> None:
     values = np.random.default_rng(seed).normal(1000.0, 2.0, size=(sum(sizes), 3)).astype(np.float32)

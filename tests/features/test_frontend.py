@@ -47,7 +47,7 @@ def test_float_and_int16_agree() -> None:
     assert np.allclose(log_mel(pcm, CONFIG), log_mel(pcm.astype(np.float32) / 32768, CONFIG), atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cut=st.integers(0, 40), seed=st.integers(0, 100))
 def test_a_frame_never_sees_later_samples(cut: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

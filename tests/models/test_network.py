@@ -44,7 +44,7 @@ def features(frames: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(log_mel(np.clip(coloured * loudness, -32768, 32767).astype(np.int16), FRONTEND))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(steps=st.lists(st.integers(1, 60), min_size=1, max_size=8), seed=st.integers(0, 50))
 def test_chunks_of_any_size_give_the_scores_of_the_whole(network: Network, steps: list[int], seed: int) -> None:
     whole = features(network.stride * sum(steps), seed)

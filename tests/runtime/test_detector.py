@@ -40,7 +40,7 @@ def assert_same(found: list[Detection], expected: list[Detection]) -> None:
     np.testing.assert_allclose([d.score for d in found], [d.score for d in expected], atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(100, 20_000), min_size=1, max_size=20))
 def test_detections_do_not_depend_on_chunks(sizes: list[int]) -> None:
     pcm = noise(6.0)

@@ -60,7 +60,7 @@ def test_what_16_khz_cannot_hold_is_removed(frequency: float) -> None:
     assert np.abs(resampled(tone, 48_000)[1000:-1000]).max() < 3e-4
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from([8000, 44_100, 48_000]), st.integers(0, 9000), st.integers(1, 40))
 def test_chunks_and_lengths(rate: int, samples: int, pieces: int) -> None:
     signal = np.random.default_rng(samples).standard_normal(samples).astype(np.float32)

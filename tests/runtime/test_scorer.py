@@ -28,7 +28,7 @@ def shared(stride: int = 2) -> Scorer:
     return Scorer(with_policy(model(stride)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from([2, 3]), st.lists(st.integers(0, 5000), max_size=25), st.integers(0, 25_000), st.booleans())
 def test_scores_do_not_depend_on_chunks(stride: int, sizes: list[int], samples: int, as_float: bool) -> None:
     pcm = noise(25_000 / 16_000)[:samples]

@@ -82,7 +82,7 @@ def test_what_does_not_change_is_one_interval(sound: np.ndarray) -> None:
     assert end - start >= 0.9 * RATE
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 5000), st.integers(0, 2**32 - 1), st.integers(0, 32767))
 def test_the_interval_lies_in_the_clip_whatever_it_holds(samples: int, seed: int, most: int) -> None:
     pcm = np.random.default_rng(seed).integers(-most - 1, most + 1, samples).astype(np.int16)

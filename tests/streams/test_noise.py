@@ -30,7 +30,7 @@ def loudness(sound: np.ndarray, frame_s: float = 0.01) -> np.ndarray:
     return np.sqrt((sound[: len(sound) // frame * frame].reshape(-1, frame) ** 2).mean(axis=1))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(MADE_UP), st.integers(0, 2**32), st.integers(160, 3 * RATE))
 def test_level_length_and_type(kind: MadeUp, seed: int, samples: int) -> None:
     sound = made(kind, seed, samples)
