@@ -201,12 +201,17 @@ class Kokoro:
 
     def _style(self, row: int) -> np.ndarray:
         """Return what the network speaks by, `(256,)` float32, for a text of so many letters."""
-        styles = {name: rows[min(row, len(rows) - 1)] for name, rows in _styles(self.archive).items()}
-        style: np.ndarray = styles[self.voice].copy()
+
+        def of(voice: str) -> np.ndarray:
+            styles = _styles(self.archive)[voice]
+            style: np.ndarray = styles[min(row, len(styles) - 1)]
+            return style
+
+        style = of(self.voice).copy()
         for half, part in ((self.timbre, slice(_TIMBRE)), (self.prosody, slice(_TIMBRE, None))):
             if half:
                 other, share = half
-                style[part] += np.float32(share) * (styles[other][part] - style[part])
+                style[part] += np.float32(share) * (of(other)[part] - style[part])
         return style
 
     def _mixture(self) -> dict[str, Parameter]:

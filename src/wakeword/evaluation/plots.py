@@ -240,7 +240,8 @@ def plot_timeline(
         score.set_xlim(start_s, end_s)
         score.set_xlabel("time in the stream (s)")
         inside = sum(start_s < end and begin < end_s for begin, end in keywords)
-        wave.set_title(f"{title}\n{end_s - start_s:.4g} s of stream, {inside} keywords", parse_math=False)
+        noun = "keyword" if inside == 1 else "keywords"
+        wave.set_title(f"{title}\n{end_s - start_s:.4g} s of stream, {inside} {noun}", parse_math=False)
         _legend_below(figure, score)
         _save(figure, path)
 

@@ -71,9 +71,7 @@ def max_pooling_bce(
     logits = logits.float()
     floor = torch.finfo(logits.dtype).min
     peaks = logits.masked_fill(~positive, floor).amax(dim=1)
-    spare = -logits.shape[1] % stretch
-    others = functional.pad(logits.masked_fill(~negative, floor), (0, 0, 0, spare), value=floor)
-    others = others.unflatten(1, (-1, stretch)).amax(dim=2)
+    others = _cut(logits.masked_fill(~negative, floor), stretch, floor).amax(dim=2)
 
     said, heard = positive.any(dim=1), _stretches(negative, stretch)
     divisors = divisors or max_pooling_divisors(positive, negative, stretch, weights)
@@ -119,9 +117,9 @@ def softmax_ce(
     lead = logits - _with_the_rest(rivals.unsqueeze(2).masked_fill(itself, floor))
     peaks = lead.masked_fill(~positive, floor).amax(dim=1)
     somewhere = negative.any(dim=2, keepdim=True)
-    spare = -logits.shape[1] % stretch
-    alarms = _with_the_rest(rivals).unsqueeze(2).masked_fill(~somewhere, 0.0)  # the least that it can be
-    alarms = functional.pad(alarms, (0, 0, 0, spare)).unflatten(1, (-1, stretch)).amax(dim=2)
+    least = 0.0  # that the rest alone gives
+    alarms = _with_the_rest(rivals).unsqueeze(2).masked_fill(~somewhere, least)
+    alarms = _cut(alarms, stretch, least).amax(dim=2)
 
     said, heard = positive.any(dim=1), _stretches(somewhere, stretch)
     divisors = divisors or softmax_divisors(positive, negative, stretch, weights)
@@ -186,9 +184,14 @@ def _with_the_rest(logits: Tensor) -> Tensor:
 
 def _stretches(negative: Tensor, stretch: int) -> Tensor:
     """Return in which stretches there is other sound, `(batch, stretches, phrases)` bool."""
-    spare = -negative.shape[1] % stretch
-    heard: Tensor = functional.pad(negative, (0, 0, 0, spare)).unflatten(1, (-1, stretch)).any(dim=2)
-    return heard
+    return _cut(negative, stretch, False).any(dim=2)
+
+
+def _cut(values: Tensor, stretch: int, fill: float) -> Tensor:
+    """Return `(batch, stretches, stretch, phrases)` of `(batch, frames, phrases)`, the last stretch filled up."""
+    spare = -values.shape[1] % stretch
+    whole: Tensor = functional.pad(values, (0, 0, 0, spare), value=fill).unflatten(1, (-1, stretch))
+    return whole
 
 
 def _total(losses: Tensor, counted: Tensor, weights: Tensor | None) -> Tensor:

@@ -69,11 +69,12 @@ def run(
     if len(seen) < 10:
         raise UserError(f"the loss diverged after {len(seen)} steps; lower find_lr.start (it is {config.start:g})")
     smoothed = smooth(seen, config.smoothing)
-    if (left := _left_at_lowest(smoothed)) > _HARDLY_FALLEN:
+    fall = _fall(_settled(smoothed))
+    if fall[-1] > _HARDLY_FALLEN * fall[0]:
         log.warning(
             "the loss hardly falls at any rate, so that the suggestions mean little; set train.lr to a number, or "
             "raise find_lr.steps",
-            left=f"{left:.2f}",
+            left=f"{fall[-1] / fall[0]:.2f}",
         )
     return LrRangeTest(rates[: len(seen)], seen, smoothed, *suggest(rates[: len(seen)], smoothed))
 
@@ -101,9 +102,9 @@ def suggest(rates: np.ndarray, smoothed: np.ndarray) -> tuple[float, float, floa
     slope = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
     descent = longest_descent(smoothed)
     valley = rates[(descent[0] + descent[-1]) // 2]
-    highest = int(np.argmax(smoothed[: lowest + 1]))
-    fall = smoothed[highest : lowest + 1]
-    knee = rates[highest + int(np.argmax(fall <= fall.min() + _LEFT_OF_FALL * (fall.max() - fall.min())))]
+    fall = _fall(smoothed)
+    highest = int(np.argmin(smoothed)) + 1 - len(fall)
+    knee = rates[highest + int(np.argmax(fall <= fall[-1] + _LEFT_OF_FALL * (fall[0] - fall[-1])))]
     return float(rates[int(np.argmin(slope))]), float(valley), float(knee)
 
 
@@ -111,11 +112,10 @@ def _settled(values: np.ndarray) -> np.ndarray:
     return values[len(values) // 10 :]
 
 
-def _left_at_lowest(smoothed: np.ndarray) -> float:
-    """Return the lowest smoothed loss over the highest before it."""
-    settled = _settled(smoothed)
-    lowest = int(np.argmin(settled))
-    return float(settled[lowest] / settled[: lowest + 1].max())
+def _fall(smoothed: np.ndarray) -> np.ndarray:
+    """Return the losses from the highest before the lowest on, to the lowest."""
+    until = smoothed[: int(np.argmin(smoothed)) + 1]
+    return until[int(np.argmax(until)) :]
 
 
 def longest_descent(values: np.ndarray) -> list[int]:

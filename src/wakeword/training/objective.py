@@ -1,6 +1,7 @@
 """One training step's forward and backward pass, shared by training and the learning-rate range test."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -59,12 +60,12 @@ class Objective:
         if teacher is not None:
             teacher.check_windows(sampler.window, batches, loss)
         self.teacher = teacher
-        self.sampler, self.batches, self.config, self.device, self.dtype = sampler, batches, loss, device, dtype
+        self.sampler, self.batches, self.device, self.dtype = sampler, batches, device, dtype
         self.accumulate, self.negative_weight = accumulate, loss.negative_weight
         self.windows = Prefetch(sampler.batch)
         self.range_hz = frontend.f_min_hz, frontend.f_max_hz
-        focal = loss.focal or FocalConfig(gamma=0.0)
-        self.shape = Shape(focal.gamma, focal.alpha, loss.label_smoothing)
+        stretch = max(1, loss.negative_ms // (sampler.stride * FRAME_MS))
+        self._loss, self._divisors = _loss_and_divisors(loss, stretch)
 
     def __call__(self, network: nn.Module, step: int) -> Tensor:
         """Return the loss, a scalar with gradients, of the batch of `step`: to look at, where `backward` is to train.
@@ -103,7 +104,7 @@ class Objective:
             # A mixed window is taken for both of what it is mixed from, each by its share.
             weights = torch.cat([share, 1.0 - share])
             positive, negative = (torch.cat([mask, mask[partner]]) for mask in (positive, negative))
-        divisors = self._divisors(positive, negative, weights)
+        divisors = self._divisors(positive, negative, weights=weights)
         # Of what mixup doubled, too, these are the rows of the same windows.
         parts = [slice(first, None, self.accumulate) for first in range(self.accumulate)]
         taught = self._taught(plain, [features[rows] for rows in parts])
@@ -112,8 +113,14 @@ class Objective:
             with autocast(self.dtype, self.device):
                 logits = distributed.whole(network(distributed.part(features[rows])))
             labelled = torch.cat([logits, logits]) if weights is not None else logits
-            some_weights = None if weights is None else weights[rows]
-            loss = self._loss(labelled, positive[rows], negative[rows], some_weights, divisors)
+            loss = self._loss(
+                labelled,
+                positive[rows],
+                negative[rows],
+                negative_weight=self.negative_weight,
+                weights=None if weights is None else weights[rows],
+                divisors=divisors,
+            )
             if self.teacher is not None:
                 loss = self.teacher.blend(loss, logits, taught[index], self.negative_weight, taught_divisors)
             yield loss
@@ -124,27 +131,6 @@ class Objective:
             return []
         with autocast(self.dtype, self.device):
             return [self.teacher.scores(features, plain.receptive_field, plain.stride) for features in parts]
-
-    def _divisors(self, positive: Tensor, negative: Tensor, weights: Tensor | None) -> Divisors:
-        if self.config.name == "per_frame":
-            return per_frame_divisors(positive, negative, weights)
-        if self.config.name == "softmax":
-            return softmax_divisors(positive, negative, self._stretch, weights)
-        return max_pooling_divisors(positive, negative, self._stretch, weights)
-
-    def _loss(
-        self, logits: Tensor, positive: Tensor, negative: Tensor, weights: Tensor | None, divisors: Divisors
-    ) -> Tensor:
-        weight, shape = self.negative_weight, self.shape
-        if self.config.name == "per_frame":
-            return per_frame_bce(logits, positive, negative, weight, shape, weights, divisors)
-        if self.config.name == "softmax":
-            return softmax_ce(logits, positive, negative, self._stretch, weight, weights, divisors)
-        return max_pooling_bce(logits, positive, negative, self._stretch, weight, shape, weights, divisors)
-
-    @property
-    def _stretch(self) -> int:
-        return max(1, self.config.negative_ms // (self.sampler.stride * FRAME_MS))
 
     def feed_back(self, moments: Iterable[tuple[str, float]], share: float) -> None:
         """Lay a share of the windows of all further steps around moments; see `WindowSampler.feed_back`."""
@@ -163,6 +149,17 @@ class Objective:
             figures["found_in_cache"] = cache.hits / max(1, cache.hits + cache.misses)
             cache.hits = cache.misses = 0
         return figures
+
+
+def _loss_and_divisors(config: LossConfig, stretch: int) -> tuple[Callable[..., Tensor], Callable[..., Divisors]]:
+    """Return the configured loss and what it divides by, which take the rest of their arguments."""
+    focal = config.focal or FocalConfig(gamma=0.0)
+    shape = Shape(focal.gamma, focal.alpha, config.label_smoothing)
+    if config.name == "per_frame":
+        return partial(per_frame_bce, shape=shape), per_frame_divisors
+    if config.name == "softmax":
+        return partial(softmax_ce, stretch=stretch), partial(softmax_divisors, stretch=stretch)
+    return partial(max_pooling_bce, stretch=stretch, shape=shape), partial(max_pooling_divisors, stretch=stretch)
 
 
 def mixup(features: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
