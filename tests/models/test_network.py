@@ -15,6 +15,7 @@ from wakeword.features.frontend import FrontendConfig, log_mel
 from wakeword.models.checkpoint import TrainedModel, load, save
 from wakeword.models.config import BcResNetConfig, ConformerConfig, CrnnConfig, DsTcnConfig, MixedNetConfig, ModelConfig
 from wakeword.models.network import ARCHITECTURES, Network, parameter_count, score_stream, silent_state
+from wakeword.models.streaming import later
 
 FRONTEND = FrontendConfig()
 
@@ -120,6 +121,19 @@ def test_every_weight_learns(config: ModelConfig) -> None:
     (network(window).square().mean() + network(window)[..., 0].mean()).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
+
+
+def test_frames_are_cut_off_without_a_change_of_gradient_or_layout() -> None:
+    frames = torch.randn(3, 4, 1, 9, generator=torch.Generator().manual_seed(1)).to(memory_format=torch.channels_last)
+    weights = torch.arange(3 * 4 * 7.0).reshape(3, 4, 1, 7)
+    gradients = []
+    for cut in (lambda x: later(x, 2), lambda x: x[..., 2:]):
+        whole = frames.clone(memory_format=torch.preserve_format).requires_grad_()
+        (cut(whole) * weights).sum().backward()
+        gradients.append(whole.grad)
+    ours, plain = gradients
+    assert ours is not None and plain is not None and torch.equal(ours, plain)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_no_frame_outside_the_receptive_field_counts_and_both_its_ends_do(network: Network) -> None:

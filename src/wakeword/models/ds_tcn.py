@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wakeword.models.config import DsTcnConfig
-from wakeword.models.streaming import Past, Streaming
+from wakeword.models.streaming import Past, Streaming, later
 
 
 class _Stem(nn.Sequential):
@@ -41,7 +41,7 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.pointwise(self.depthwise(x)))
-        return torch.relu(y + x[..., self.context :])
+        return torch.relu(y + later(x, self.context))
 
 
 class DsTcn(Streaming):
@@ -68,5 +68,5 @@ class DsTcn(Streaming):
             x = block(past.before(x, frames))
             if index % self.per_stack == 0:
                 scales.append(x)
-        summed = sum((scale[..., scale.shape[3] - x.shape[3] :] for scale in scales[:-1]), start=x)
+        summed = sum((later(scale, scale.shape[3] - x.shape[3]) for scale in scales[:-1]), start=x)
         return self.head(self.dropout(summed))  # type: ignore[no-any-return]

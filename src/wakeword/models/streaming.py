@@ -7,6 +7,7 @@ handed them, for the state holds what it saw last. An architecture is written on
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,35 @@ class Past:
 
     def trim(self, x: Tensor, frames: int) -> Tensor:
         """Return `x` where a layer that was handed `frames` before it has an output: on a window, less its first."""
-        return x[..., frames:] if self._caches is None else x
+        return later(x, frames) if self._caches is None else x
+
+
+def later(x: Tensor, frames: int) -> Tensor:
+    """Return `x`, `(batch, channels, bands, time)`, less its first `frames`.
+
+    The gradient of plain indexing does not lie in memory as channels-last networks have it, for which every layer
+    before would pay: a step of the default network took a sixth more. A compiler chooses layouts itself.
+    """
+    if not x.requires_grad or torch.compiler.is_compiling():
+        return x[..., frames:]
+    cut: Tensor = _Later.apply(x, frames)  # type: ignore[no-untyped-call]
+    return cut
+
+
+class _Later(torch.autograd.Function):
+    """Indexing whose gradient lies in memory as what was indexed."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, frames: int) -> Tensor:
+        ctx.frames, ctx.shape, ctx.strides = frames, x.shape, x.stride()
+        return x[..., frames:]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        whole = gradient.new_empty_strided(ctx.shape, ctx.strides)
+        whole[..., : ctx.frames] = 0
+        whole[..., ctx.frames :] = gradient
+        return whole, None
 
 
 class Streaming(nn.Module, ABC):

@@ -43,10 +43,11 @@ def spec_augment(
     blank = torch.from_numpy(blank_time[:, :, None] | blank_bands[:, None, :]).to(features.device)
     gain = torch.from_numpy((10.0 ** (gain_db[:, None, :] / 10.0)).astype(np.float32)).to(features.device)
     floor = silence.exp()
-    power = (features.exp() - floor).clamp(min=0.0)
+    # In place, as what a step allocates anew must be cleared by the system.
+    power = features.exp().sub_(floor).clamp_(min=0.0)
     if config.vocal_tract:
         power = torch.bmm(power, torch.from_numpy(warp).to(features.device))
-    louder = (power * gain + floor).log()
+    louder = power.mul_(gain).add_(floor).log_()
     return torch.where(blank, fill, louder)
 
 
