@@ -187,6 +187,23 @@ def test_the_report_counts_and_warns(tmp_path: Path) -> None:
     assert "dev has only" in told
 
 
+def test_people_who_never_say_the_phrase_are_warned_of(tmp_path: Path) -> None:
+    def warned(clips: list[Clip], folder: str) -> bool:
+        (tmp_path / folder).mkdir()
+        run(tmp_path / folder, clips)
+        report = json.loads((tmp_path / folder / "report" / "metrics.json").read_text())
+        return any("only synthesizers say it" in told and "'hey computer'" in told for told in report["warnings"])
+
+    def spoken_by_machine(one: Clip) -> Clip:
+        return replace(one, origin=replace(one.origin, synthesis={"engine": "espeak-ng"}))
+
+    people = corpus()
+    typed = [spoken_by_machine(one) if one.origin.phrase else one for one in people]
+    assert warned(typed, "typed phrase, recorded negatives")
+    assert not warned(people, "both recorded")
+    assert not warned([spoken_by_machine(one) for one in people], "both synthetic")
+
+
 def test_a_missing_split_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train.json is missing"):
         read_splits(tmp_path)

@@ -165,6 +165,7 @@ def _warnings(members: dict[SplitName, list[Clip]], phrases: list[str]) -> list[
                 found.append(
                     f"{name} has only {count} positive clips of '{phrase}', so that its figures say little; add more"
                 )
+    found += _synthetic_alone(members["train"], phrases)
     spoken = [clip for name in SPLITS for clip in members[name] if _is_negative(clip) or clip.origin.phrase]
     unknown = sum(not clip.origin.group_known for clip in spoken)
     if unknown:
@@ -173,6 +174,20 @@ def _warnings(members: dict[SplitName, list[Clip]], phrases: list[str]) -> list[
             "test, and test figures may flatter; name speakers (see the ingest report)"
         )
     return found
+
+
+def _synthetic_alone(train: list[Clip], phrases: list[str]) -> list[str]:
+    """Warn of phrases that synthesizers alone say amid people's other speech: a net may learn who never says them."""
+    recorded = [clip for clip in train if not clip.synthetic]
+    unsaid = [phrase for phrase in phrases if not any(clip.origin.phrase == phrase for clip in recorded)]
+    others = sum(map(_is_negative, recorded))
+    if not unsaid or not others:
+        return []
+    return [
+        f"train has {others} recordings of other speech but none of {', '.join(map(repr, unsaid))}, from which a net "
+        "may learn that only synthesizers say it; add recordings of it, or pin the others to dev and test in "
+        "split.pins (docs/experiments.md, “What did not help a typed phrase”)"
+    ]
 
 
 def _metrics(members: dict[SplitName, list[Clip]], phrases: list[str]) -> dict[str, Any]:
