@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from wakeword.base.errors import UserError
 from wakeword.models.config import BcResNetConfig
+from wakeword.models.depthwise import DepthwiseOverTime
 from wakeword.models.streaming import Past, Shape, Streaming
 
 _BLOCKS = (2, 2, 4, 4)
@@ -68,7 +69,7 @@ class _Block(nn.Module):
             channels, channels, (3, 1), stride=(step, 1), padding=(1, 0), groups=channels, bias=False
         )
         self.sub_norm = _SubSpectralNorm(channels, bands // step, groups)
-        self.over_time = nn.Conv2d(channels, channels, (1, 3), dilation=(1, dilation), groups=channels, bias=False)
+        self.over_time = DepthwiseOverTime(channels, 3, dilation)
         self.norm = nn.BatchNorm2d(channels)
         self.pointwise = nn.Conv2d(channels, channels, 1)
         self.dropout = nn.Dropout2d(dropout)

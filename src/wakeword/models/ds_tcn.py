@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wakeword.models.config import DsTcnConfig
+from wakeword.models.depthwise import DepthwiseOverTime
 from wakeword.models.streaming import Past, Streaming, later
 
 
@@ -33,7 +34,7 @@ class _Block(nn.Module):
 
     def __init__(self, channels: int, kernel: int, dilation: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(channels, channels, (1, kernel), dilation=(1, dilation), groups=channels, bias=False)
+        self.depthwise = DepthwiseOverTime(channels, kernel, dilation)
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
         self.channels_in = channels
