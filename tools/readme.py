@@ -84,6 +84,24 @@ def accuracy() -> str:
     return table(head, rows) + "\n\n" + "\n".join(f"- {note}." for note in sorted(notes))
 
 
+def people() -> str:
+    """Return the table of what each way to begin gives on recordings of people, as recorded."""
+    ways = {
+        "typed phrase alone": "people+people_typed",
+        "typed phrase, every engine that packages give (`presets/voices.yaml`)": "people+voices+people_typed",
+        "typed phrase and some 200 recordings of each": "people",
+    }
+    rows, head = [], ["trained on"]
+    for way, name in ways.items():
+        figures = by_phrase(RESULTS / name)
+        clean = [
+            figures[phrase]["frr_at_fah"][fah]["conditions"]["clean"] for phrase in figures for fah in ("0.5", "1")
+        ]
+        rows.append([way, *(rate(row["frr"], row["frr_interval"], True) for row in clean)])
+        head = ["trained on", *(f"“{phrase}”, FRR@FAH={fah}" for phrase in figures for fah in ("0.5", "1"))]
+    return table(head, rows)
+
+
 def training_data() -> str:
     """Return the table of what each run was trained on, and what it cost."""
     rows = []
@@ -267,7 +285,7 @@ def dag() -> str:
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"accuracy": accuracy, "cost": training_data, "noop": noop, "dag": dag},
+    "README.md": {"people": people, "accuracy": accuracy, "cost": training_data, "noop": noop, "dag": dag},
     "docs/architectures.md": {"architectures": architectures},
     "docs/peers.md": {"peers-accuracy": peers_accuracy, "peers": peers},
 }
