@@ -1,4 +1,4 @@
-"""Whether input starves training: `python -m benchmarks.input_speed` (`--hours N`, `--model '{"channels": 16}'`).
+"""Whether input starves training: `GOMP_SPINCOUNT=10000 python -m benchmarks.input_speed`.
 
 The same training loop, forward and backward of the default network, runs over
 
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from wakeword.features.cmvn import Cmvn
 from wakeword.features.frontend import FrontendConfig
@@ -36,7 +37,7 @@ from wakeword.training.sampler import Batch, WindowSampler
 RESULT = Path(__file__).resolve().parent / "results" / "input_speed.json"
 FRONTEND, TRAIN = FrontendConfig(), TrainConfig()
 STREAM_S, MELS = 60, FRONTEND.mels
-ROUNDS, STEPS = 12, 8
+STEPS = 8
 FROM_DISK = ("cached", "tenth_cached")
 
 
@@ -92,8 +93,11 @@ def drop_from_memory(path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=4.0, help="length of the streams")
-    parser.add_argument("--model", type=json.loads, default={}, help="what differs from the default network, as JSON")
+    parser.add_argument("--model", type=json.loads, default={}, help="the section `model`, as JSON")
+    parser.add_argument("--rounds", type=int, default=12, help="turns of each")
+    parser.add_argument("--out", type=Path, default=RESULT, help="where the figures go")
     arguments = parser.parse_args()
+    model: ModelConfig = TypeAdapter(ModelConfig).validate_python({"name": "ds_tcn"} | arguments.model)
     device = devices.choose("auto")
     devices.make_repeatable(TRAIN.threads, 1)
     statistics_of_train = Cmvn(np.full(MELS, -8.0, np.float32), np.ones(MELS, np.float32), 1, FRONTEND.fingerprint)
@@ -111,7 +115,7 @@ def main() -> None:
         steps, objectives = {}, {}
         for name, (sampler, cache_mb) in samplers.items():
             streams = StreamSet.open(folder, "train", "f", cache_mb)
-            network = Network(ModelConfig(**arguments.model), statistics_of_train, FRONTEND.floor, 1).to(device).train()
+            network = Network(model, statistics_of_train, FRONTEND.floor, 1).to(device).train()
             windows = sampler(streams, 1, TRAIN.batches, TRAIN.loss, network.receptive_field, network.stride, 1)
             objectives[name] = Objective(windows, FRONTEND, TRAIN.batches, TRAIN.loss, device, None)
             steps[name] = stepper(network, objectives[name])
@@ -119,7 +123,7 @@ def main() -> None:
                 assert streams.cache is not None
                 streams.cache.rows(0, len(streams.all_features))  # as after the first epochs
         spent: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
-        for round_ in range(ROUNDS + 1):
+        for round_ in range(arguments.rounds + 1):
             for name, step in steps.items():
                 for number in range(round_ * STEPS, (round_ + 1) * STEPS):
                     if name == "tenth_cached":
@@ -147,8 +151,8 @@ def main() -> None:
         },
         "tenth_cached_hit_rate": round(cache.hits / (cache.hits + cache.misses), 3),
     }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     print(json.dumps(result, indent=2))
 
 
