@@ -1,4 +1,4 @@
-"""What `train.compile` is worth: `python -m benchmarks.compile_speed` (`--model '{"name": "crnn"}'`, `--rounds N`).
+"""What `train.compile` is worth: `GOMP_SPINCOUNT=10000 python -m benchmarks.compile_speed`.
 
 A plain and a compiled network take turns, a few training steps each of the default batch, out of memory. The medians of
 their steps are compared, and the median of the ratios of neighbouring turns, which other work on the machine disturbs
@@ -14,12 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 
-from benchmarks.input_speed import FRONTEND, MELS, TRAIN, InMemory, random_streams, stepper
+from benchmarks.input_speed import FRONTEND, MELS, TRAIN, InMemory, model_section, random_streams, stepper
 from wakeword.features.cmvn import Cmvn
 from wakeword.features.store import StreamSet, write
-from wakeword.models.config import ModelConfig
 from wakeword.models.network import Network
 from wakeword.training import devices
 from wakeword.training.objective import Objective
@@ -30,10 +28,9 @@ STEPS = 5
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=json.loads, default={}, help="the section `model`, as JSON")
+    parser.add_argument("--model", type=model_section, default="{}", help="the section `model`, as JSON")
     parser.add_argument("--rounds", type=int, default=20, help="turns of each")
     arguments = parser.parse_args()
-    model: ModelConfig = TypeAdapter(ModelConfig).validate_python({"name": "ds_tcn"} | arguments.model)
     device = devices.choose("auto")
     devices.make_repeatable(TRAIN.threads, 1)
     even = Cmvn(np.full(MELS, -8.0, np.float32), np.ones(MELS, np.float32), 1, FRONTEND.fingerprint)
@@ -42,7 +39,7 @@ def main() -> None:
         streams = StreamSet.open(Path(temporary), "train", "f")
         steps = {}
         for name in ("plain", "compiled"):
-            network = Network(model, even, FRONTEND.floor, 1).to(device).train()
+            network = Network(arguments.model, even, FRONTEND.floor, 1).to(device).train()
             if name == "compiled":
                 devices.compile_forward(network)
             windows = InMemory(streams, 1, TRAIN.batches, TRAIN.loss, network.receptive_field, network.stride, 1)
@@ -58,7 +55,7 @@ def main() -> None:
         "compiling_s": round(first["compiled"] - STEPS * statistics.median(wall["compiled"]), 1),
         "cores": len(os.sched_getaffinity(0)),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "model": model.name,
+        "model": arguments.model.name,
         "of_the_plain_time": ratio(wall),
         "of_the_plain_time_by_cpu": ratio(cpu),
         "step_ms": {name: round(1000 * statistics.median(spent), 1) for name, spent in wall.items()},

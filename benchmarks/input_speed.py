@@ -83,6 +83,12 @@ def stepper(network: Network, objective: Objective) -> Callable[[int], tuple[flo
     return step
 
 
+def model_section(text: str) -> ModelConfig:
+    """Return the section `model` that is written as JSON; the default network where it names none."""
+    model: ModelConfig = TypeAdapter(ModelConfig).validate_python({"name": "ds_tcn"} | json.loads(text))
+    return model
+
+
 def drop_from_memory(path: Path) -> None:
     """Ask the system to forget what it holds of a file."""
     file = os.open(path, os.O_RDONLY)
@@ -93,11 +99,10 @@ def drop_from_memory(path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=4.0, help="length of the streams")
-    parser.add_argument("--model", type=json.loads, default={}, help="the section `model`, as JSON")
+    parser.add_argument("--model", type=model_section, default="{}", help="the section `model`, as JSON")
     parser.add_argument("--rounds", type=int, default=12, help="turns of each")
     parser.add_argument("--out", type=Path, default=RESULT, help="where the figures go")
     arguments = parser.parse_args()
-    model: ModelConfig = TypeAdapter(ModelConfig).validate_python({"name": "ds_tcn"} | arguments.model)
     device = devices.choose("auto")
     devices.make_repeatable(TRAIN.threads, 1)
     statistics_of_train = Cmvn(np.full(MELS, -8.0, np.float32), np.ones(MELS, np.float32), 1, FRONTEND.fingerprint)
@@ -115,7 +120,7 @@ def main() -> None:
         steps, objectives = {}, {}
         for name, (sampler, cache_mb) in samplers.items():
             streams = StreamSet.open(folder, "train", "f", cache_mb)
-            network = Network(model, statistics_of_train, FRONTEND.floor, 1).to(device).train()
+            network = Network(arguments.model, statistics_of_train, FRONTEND.floor, 1).to(device).train()
             windows = sampler(streams, 1, TRAIN.batches, TRAIN.loss, network.receptive_field, network.stride, 1)
             objectives[name] = Objective(windows, FRONTEND, TRAIN.batches, TRAIN.loss, device, None)
             steps[name] = stepper(network, objectives[name])

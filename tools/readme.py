@@ -91,15 +91,13 @@ def people() -> str:
         "typed phrase, every engine that packages give (`presets/voices.yaml`)": "people+voices+people_typed",
         "typed phrase and some 200 recordings of each": "people",
     }
-    rows, head = [], ["trained on"]
+    columns = [(phrase, fah) for phrase in by_phrase(RESULTS / "people") for fah in ("0.5", "1")]
+    rows = []
     for way, name in ways.items():
         figures = by_phrase(RESULTS / name)
-        clean = [
-            figures[phrase]["frr_at_fah"][fah]["conditions"]["clean"] for phrase in figures for fah in ("0.5", "1")
-        ]
+        clean = [figures[phrase]["frr_at_fah"][fah]["conditions"]["clean"] for phrase, fah in columns]
         rows.append([way, *(rate(row["frr"], row["frr_interval"], True) for row in clean)])
-        head = ["trained on", *(f"“{phrase}”, FRR@FAH={fah}" for phrase in figures for fah in ("0.5", "1"))]
-    return table(head, rows)
+    return table(["trained on", *(f"“{phrase}”, FRR@FAH={fah}" for phrase, fah in columns)], rows)
 
 
 def training_data() -> str:

@@ -48,7 +48,7 @@ def test_the_gradients_are_those_of_finite_differences(dilation: int) -> None:
     assert torch.autograd.gradcheck(lambda weight: torch.func.functional_call(ours, {"weight": weight}, x), ours.weight)
 
 
-def test_the_first_layer_and_frozen_weights_learn_nothing() -> None:
+def test_input_and_frozen_weights_that_need_no_gradient_get_none() -> None:
     ours = layer(2, 3, 2, 1, torch.float32)
     ours(frames(1, 2, 9, torch.float32).detach()).sum().backward()
     assert ours.weight.grad is not None and ours.weight.grad.abs().min() > 0
