@@ -1,6 +1,8 @@
 """Write Kokoro's voices as the package carries them, from the archive of the npm package kokoro-js (Apache-2.0):
 
-    npm pack kokoro-js@1.2.1 && python -m tools.kokoro_voices kokoro-js-1.2.1.tgz
+    mkdir -p .cache
+    npm pack kokoro-js@1.2.1 --pack-destination .cache
+    PYTHONPATH=src .venv/bin/python -m tools.kokoro_voices .cache/kokoro-js-1.2.1.tgz
 
 A voice there is a style of 256 numbers for each number of letters that a text may have, 510, half a megabyte in all. A
 style changes fast among short texts and ever slower among long ones, so that a polynomial in the root of the number of
@@ -8,6 +10,7 @@ letters follows it: `wakeword.engines.kokoro.curves`. What that changes, `docs/s
 """
 
 import argparse
+import sys
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +23,7 @@ def styles_in(archive: Path) -> dict[str, np.ndarray]:
     """Return the styles of each voice in an archive, `(510, 256)` float32.
 
     Raises:
+        OSError, tarfile.TarError: it can't be read.
         ValueError: it holds no voices, or one of another size.
     """
     found = {}
@@ -43,7 +47,11 @@ def coefficients(styles: np.ndarray) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path)
-    found = styles_in(parser.parse_args().archive)
+    archive = parser.parse_args().archive
+    try:
+        found = styles_in(archive)
+    except (OSError, tarfile.TarError, ValueError) as failure:
+        sys.exit(f"{archive} can't be read ({failure}); `npm pack kokoro-js@1.2.1` fetches it again")
     names = sorted(set(found) - set(packaged_styles()))
     stored = np.stack([coefficients(found[name]) for name in names]).astype(np.float16)
     with VOICES.open("wb") as file:

@@ -56,6 +56,16 @@ def test_voices_of_an_archive_come_back_nearly_the_same(tmp_path: Path, monkeypa
     assert size(near[:, :40] - exact[:, :40]) < 0.3 * size(np.diff(exact[:, :41], axis=1))
 
 
+def test_what_cannot_be_read_leaves_the_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text.tgz").write_text("no archive")
+    before = kokoro.VOICES.read_bytes()
+    for name in ("text.tgz", "gone.tgz"):
+        monkeypatch.setattr(sys, "argv", ["kokoro_voices", str(tmp_path / name)])
+        with pytest.raises(SystemExit, match=rf"(?s){name} can't be read .*fetches it again"):
+            kokoro_voices.main()
+    assert kokoro.VOICES.read_bytes() == before
+
+
 def test_what_holds_no_voices_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"empty\.tgz holds no voices"):
         kokoro_voices.styles_in(pack(tmp_path / "empty.tgz", {}))
