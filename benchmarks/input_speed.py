@@ -151,7 +151,7 @@ def main() -> None:
         "of_the_speed_in_memory": {name: round(wall["in_memory"] / wall[name], 3) for name in FROM_DISK},
         "of_the_speed_in_memory_by_cpu": {name: round(cpu["in_memory"] / cpu[name], 3) for name in FROM_DISK},
         "waited_share": {
-            name: round(objective.windows.waited_s / sum(pair[0] for pair in spent[name]), 3)
+            name: round(objective.coming.waited_s / sum(pair[0] for pair in spent[name]), 3)
             for name, objective in objectives.items()
         },
         "tenth_cached_hit_rate": round(cache.hits / (cache.hits + cache.misses), 3),

@@ -17,6 +17,7 @@ from wakeword.training import devices, lr_range_test
 from wakeword.training.config import FindLrConfig, TrainConfig
 from wakeword.training.distillation import load_teacher
 from wakeword.training.objective import Objective
+from wakeword.training.phonemes import UtteranceSampler
 from wakeword.training.plots import draw_lr_range_test
 from wakeword.training.sampler import WindowSampler
 
@@ -50,7 +51,15 @@ def run() -> None:
     if train.teacher is not None:
         teacher = load_teacher(train.teacher, params.features, params.phrases, params.language, device)
     objective = Objective(
-        sampler, params.features, train.batches, train.loss, device, dtype, teacher=teacher, accumulate=train.accumulate
+        sampler,
+        params.features,
+        train.batches,
+        train.loss,
+        device,
+        dtype,
+        teacher=teacher,
+        utterances=UtteranceSampler.of(streams, train.phonemes, network, seed),
+        accumulate=train.accumulate,
     )
     found = lr_range_test.run(network, objective, train.optimizer, params.find_lr, seed)
     with replacing_folder(REPORT) as folder:

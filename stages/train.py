@@ -28,6 +28,7 @@ from wakeword.training.config import TrainConfig
 from wakeword.training.distillation import load_teacher
 from wakeword.training.mining import Mined, write_mined
 from wakeword.training.objective import Objective
+from wakeword.training.phonemes import UtteranceSampler
 from wakeword.training.plots import draw_training
 from wakeword.training.sampler import WindowSampler
 from wakeword.training.watching import Rows, live, write_rows
@@ -58,7 +59,7 @@ def run() -> None:
         return
     device = devices.choose(params.runtime.device)
     if distributed.launched():
-        distributed.join(device, config.batches.size, config.accumulate)
+        distributed.join(device, config.shared_sizes, config.accumulate)
         log.quieten(distributed.rank() > 0)
     devices.make_repeatable(config.threads, seed)
 
@@ -81,6 +82,7 @@ def run() -> None:
         device,
         dtype,
         teacher=teacher,
+        utterances=UtteranceSampler.of(train, config.phonemes, network, seed),
         accumulate=config.accumulate,
     )
     lr = suggested_lr() if config.lr == "auto" else config.lr

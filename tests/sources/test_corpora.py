@@ -15,7 +15,7 @@ from tests.sources.test_download import Site, serving, tar_of
 from wakeword.base.errors import UserError
 from wakeword.corpus.manifest import Origin
 from wakeword.corpus.shards import Corpus
-from wakeword.sources import health
+from wakeword.sources import health, pronunciation
 from wakeword.sources import ingest as ingest_module
 from wakeword.sources.config import FolderConfig, IngestConfig
 from wakeword.sources.corpora import find, relate
@@ -226,6 +226,7 @@ def test_corpora_from_a_folder_and_from_the_web_become_one_corpus(
         yield from map(function, items)
 
     monkeypatch.setattr(ingest_module, "ordered_map", in_this_process)
+    monkeypatch.setattr(pronunciation, "ordered_map", in_this_process)
     monkeypatch.setattr(health, "_plot", lambda path, _: path.touch())
     raw = tmp_path / "raw"
     write(raw / "positive" / "speaker=a" / "p.wav", word(0.8, 1))

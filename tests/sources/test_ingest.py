@@ -12,7 +12,7 @@ from wakeword.base.errors import UserError
 from wakeword.base.npy import ArrayWriter
 from wakeword.corpus.manifest import Clip, content_hash
 from wakeword.corpus.shards import Corpus
-from wakeword.sources import health
+from wakeword.sources import health, pronunciation
 from wakeword.sources import ingest as module
 from wakeword.sources.config import FolderConfig, IngestConfig
 from wakeword.sources.ingest import ingest
@@ -32,6 +32,7 @@ def in_this_process(
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without processes and plots, which the tests of the stage and of the report have."""
     monkeypatch.setattr(module, "ordered_map", in_this_process)
+    monkeypatch.setattr(pronunciation, "ordered_map", in_this_process)
     monkeypatch.setattr(health, "_plot", lambda path, _: path.touch())
 
 
@@ -206,3 +207,26 @@ def test_positives_of_another_source_than_all_negatives_are_told(tmp_path: Path)
     assert any("(own) and recorded negatives (radio)" in warning for warning in metrics["warnings"])
     _, metrics, _ = run(tmp_path, own, FolderConfig(path="other", label="negative", source="own"))
     assert not any("different sources" in warning for warning in metrics["warnings"])
+
+
+def test_what_is_said_is_written_as_phonemes_where_text_and_language_are_known(tmp_path: Path) -> None:
+    positives(tmp_path, 1)
+    texts = {"a.wav": ("snow boy", "en"), "b.wav": ("Sonne", "de"), "c.wav": ("snow", ""), "d.wav": ("", "en")}
+    for number, name in enumerate(texts):
+        write(tmp_path / "raw" / "said" / name, word(1.0, 20 + number))
+    rows = [f"{name},s,{text},{language}" for name, (text, language) in texts.items()]
+    (tmp_path / "raw" / "said" / "metadata.csv").write_text("\n".join(["path,speaker,text,language", *rows]))
+    write(tmp_path / "raw" / "long" / "e.wav", np.concatenate([word(1.0, 30 + number) for number in range(70)]))
+    (tmp_path / "raw" / "long" / "metadata.csv").write_text("path,speaker,text,language\ne.wav,s,snow boy,en")
+    folders = [FolderConfig(path="positive", label="positive"), FolderConfig(path="said", label="negative")]
+    clips, _, _ = run(tmp_path, *folders, FolderConfig(path="long", label="negative"))
+    spoken = {path: clip.origin.phonemes for path, clip in clips.items()}
+    # The phrase is in the language of the phrases; a piece of what is cut says only a part of the text.
+    assert spoken == {
+        "positive/speaker=s0/a.wav": "h eɪ k ə m p j u t ə",
+        "said/a.wav": "s n əʊ b ɔɪ",
+        "said/b.wav": "z ɔ n ə",
+        "said/c.wav": None,
+        "said/d.wav": None,
+        "long/e.wav": None,
+    }

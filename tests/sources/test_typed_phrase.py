@@ -1,6 +1,4 @@
-import os
 import re
-import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -217,20 +215,6 @@ def test_a_sentence_keeps_to_its_words_and_stops_like_one() -> None:
     assert 0.2 < len(paused) / len(texts) < 0.5 and all(len(words_of(text)) >= 6 for text in paused)
     few = Vocabulary(["a", "b"], np.array([0.5, 0.5]), [("x",)] * 2)
     assert set(words_of(sentence(few, np.random.default_rng(1)))) <= {"a", "b"}
-
-
-def phonemes_or_die(requests: list[tuple[str, str]]) -> list[tuple[str, ...]]:
-    if any(text == "die" for _, text in requests):
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return [tuple(text) for _, text in requests]
-
-
-def test_a_crash_costs_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(typed_phrase, "_phonemes_of", phonemes_or_die)
-    spoken = typed_phrase._Spoken(["en-us"], 1)
-    spoken.learn(["one", "die"])
-    assert spoken.say("one") == ("o", "n", "e")
-    assert spoken.say("die") == ()
 
 
 WORDS = {

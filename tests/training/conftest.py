@@ -11,14 +11,16 @@ from wakeword.features.frontend import FRAME_MS, FrontendConfig, log_mel
 from wakeword.features.store import Segment, Stream, StreamSet, write
 from wakeword.models.config import DsTcnConfig
 from wakeword.models.network import Network, score_stream
-from wakeword.training.config import BatchConfig, LossConfig, SpecAugmentConfig, TrainConfig
+from wakeword.training.config import BatchConfig, LossConfig, PhonemesConfig, SpecAugmentConfig, TrainConfig
 from wakeword.training.objective import Objective
+from wakeword.training.phonemes import UtteranceSampler
 from wakeword.training.sampler import WindowSampler
 
 FRONTEND = FrontendConfig()
 MODEL = DsTcnConfig(channels=8, dilations=[1, 2], stacks=2)
 BATCHES = BatchConfig(size=8, window_s=1.6, spec_augment=SpecAugmentConfig())
 LOSS = LossConfig()
+PHONEMES = PhonemesConfig(utterances=4)
 RATE = 16_000
 
 
@@ -52,7 +54,17 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> StreamSet:
             sound[first : first + int(0.4 * RATE)] += tone(rng, rising)
             label = "positive" if rising else "negative"
             segments.append(
-                Segment(start_s, start_s + 0.4, label, label, "g", f"{number}", 0 if rising else None, True)
+                Segment(
+                    start_s,
+                    start_s + 0.4,
+                    label,
+                    label,
+                    "g",
+                    f"{number}",
+                    0 if rising else None,
+                    True,
+                    "low high" if rising else "high low",
+                )
             )
         pcm = (np.clip(sound, -1, 1) * 32767).astype(np.int16)
         features = log_mel(pcm, FRONTEND)
@@ -74,6 +86,27 @@ def network(streams: StreamSet, request: pytest.FixtureRequest) -> Network:
 def objective(streams: StreamSet, network: Network) -> Objective:
     sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
     return Objective(sampler, FRONTEND, BATCHES, LOSS, torch.device("cpu"), None)
+
+
+def transcribing(
+    streams: StreamSet,
+    network: Network,
+    parts: int = 1,
+    batches: BatchConfig = BATCHES,
+    phonemes: PhonemesConfig = PHONEMES,
+) -> Objective:
+    """Return an objective that transcribes the tones of utterances, too."""
+    fields = network.receptive_field, network.stride
+    return Objective(
+        WindowSampler(streams, 1, batches, LOSS, *fields, seed=1),
+        FRONTEND,
+        batches,
+        LOSS,
+        torch.device("cpu"),
+        None,
+        utterances=UtteranceSampler(streams, phonemes, *fields, seed=1),
+        accumulate=parts,
+    )
 
 
 @pytest.fixture

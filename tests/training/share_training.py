@@ -1,7 +1,7 @@
 """Train a tiny network in two processes: `python share_training.py STREAMS OUT`.
 
-With OUT "taught" it has a teacher of another stride, with "halves" two micro-batches too, with "wait" it waits to be
-ended.
+With OUT "taught" it has a teacher of another stride, with "halves" two micro-batches too, with "spoken" two and what is
+said is transcribed, with "wait" it waits to be ended.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL
+from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL, transcribing
 from wakeword.base.stage import main
 from wakeword.features.cmvn import accumulate
 from wakeword.features.store import StreamSet
@@ -32,7 +32,7 @@ def built(streams: StreamSet, stride: int) -> Network:
     return Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
 
 
-def train(folder: Path, checkpoints: Path, taught: bool = False, parts: int = 1) -> loop.Training:
+def train(folder: Path, checkpoints: Path, taught: bool = False, parts: int = 1, spoken: bool = False) -> loop.Training:
     """Train on streams, alone or as one of several processes. Dropout is off: only it may differ between the two."""
     torch.set_num_threads(1)
     torch.manual_seed(3)
@@ -43,6 +43,8 @@ def train(folder: Path, checkpoints: Path, taught: bool = False, parts: int = 1)
     objective = Objective(
         sampler, FRONTEND, BATCHES, LOSS, DEVICE, None, teacher=teacher if taught else None, accumulate=parts
     )
+    if spoken:
+        objective = transcribing(streams, network, parts)
 
     def judge(candidate: Network) -> dict[str, float]:
         assert distributed.rank() == 0
@@ -56,12 +58,12 @@ def run() -> None:
     if not distributed.launched():
         distributed.launch(2, Path(__file__), *sys.argv[1:])
         return
-    parts = 2 if out.name == "halves" else 1
-    distributed.join(DEVICE, BATCHES.size, parts)
+    parts = 2 if out.name in ("halves", "spoken") else 1
+    distributed.join(DEVICE, CONFIG.shared_sizes, parts)
     if out.name == "wait":
         (out.parent / f"{distributed.rank()}.pid").write_text(str(os.getpid()))
         time.sleep(120)
-    trained = train(folder, out.parent / "checkpoints", out.name in ("taught", "halves"), parts)
+    trained = train(folder, out.parent / "checkpoints", out.name in ("taught", "halves"), parts, out.name == "spoken")
     torch.save({"state": trained.network.state_dict(), "history": trained.history}, f"{out}.{distributed.rank()}")
     distributed.leave()
 

@@ -13,7 +13,7 @@ import torch
 
 from tests.training import share_training
 from wakeword.features.store import StreamSet
-from wakeword.training.config import BatchConfig, TrainConfig
+from wakeword.training.config import BatchConfig, PhonemesConfig, TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
@@ -25,7 +25,9 @@ def start(streams: StreamSet, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-@pytest.mark.parametrize(("out", "taught", "parts"), [("plain", False, 1), ("taught", True, 1), ("halves", True, 2)])
+@pytest.mark.parametrize(
+    ("out", "taught", "parts"), [("plain", False, 1), ("taught", True, 1), ("halves", True, 2), ("spoken", False, 2)]
+)
 def test_two_processes_give_the_result_of_one(
     streams: StreamSet, tmp_path: Path, out: str, taught: bool, parts: int
 ) -> None:
@@ -34,7 +36,7 @@ def test_two_processes_give_the_result_of_one(
     assert process.returncode == 0, said
     shared = [torch.load(tmp_path / f"{out}.{rank}", weights_only=True) for rank in range(2)]
     folder = Path(str(streams.all_features.filename)).parent
-    single = share_training.train(folder, tmp_path / "alone", taught, parts)
+    single = share_training.train(folder, tmp_path / "alone", taught, parts, out == "spoken")
     for name, expected in single.network.state_dict().items():
         assert torch.equal(shared[0]["state"][name], shared[1]["state"][name]), name
         assert torch.allclose(shared[0]["state"][name].float(), expected.float(), rtol=1e-3, atol=1e-5), name
@@ -66,3 +68,5 @@ def test_batches_that_cannot_be_shared_equally_are_refused() -> None:
         said = rf"batches\.size is 10; with nproc {nproc} and accumulate {accumulate} it must be a multiple of 4"
         with pytest.raises(ValueError, match=said):
             TrainConfig(nproc=nproc, accumulate=accumulate, batches=BatchConfig(size=size))
+    with pytest.raises(ValueError, match=r"phonemes\.utterances is 9; with nproc 2 and accumulate 1"):
+        TrainConfig(nproc=2, phonemes=PhonemesConfig(utterances=9))

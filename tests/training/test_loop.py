@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL, tells_tones_apart
+from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL, tells_tones_apart, transcribing
 from wakeword.base import log
 from wakeword.base.errors import UserError
 from wakeword.features.cmvn import accumulate
@@ -67,25 +67,34 @@ def test_it_learns_and_keeps_the_judged_average(
     assert tells_tones_apart(streams, trained.network)
 
 
+@pytest.mark.parametrize("transcribed", [False, True])
 def test_the_same_seed_gives_the_same_bits(
-    network: Network, objective: Objective, config: TrainConfig, tmp_path: Path
+    streams: StreamSet, network: Network, objective: Objective, config: TrainConfig, tmp_path: Path, transcribed: bool
 ) -> None:
+    plain, objective = objective, transcribing(streams, network) if transcribed else objective
     start = copy.deepcopy(network)
     runs = [
-        loop.train(candidate, objective, loss_judge(objective), config, 0.01, 1, tmp_path / name)
-        for name, candidate in (("a", network), ("b", start))
+        loop.train(candidate, objective, config=config, judge=loss_judge(plain), lr=0.01, seed=1, checkpoints=at)
+        for at, candidate in ((tmp_path / "a", network), (tmp_path / "b", start))
     ]
     one, two = (run.network.state_dict() for run in runs)
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert runs[0].history == runs[1].history
 
 
-@pytest.mark.parametrize("cut_after", [1, 2])
+@pytest.mark.parametrize(("cut_after", "transcribed"), [(1, False), (2, False), (1, True)])
 def test_a_training_that_was_cut_off_ends_the_same_to_the_bit(
-    network: Network, objective: Objective, config: TrainConfig, tmp_path: Path, cut_after: int
+    streams: StreamSet,
+    network: Network,
+    objective: Objective,
+    config: TrainConfig,
+    tmp_path: Path,
+    cut_after: int,
+    transcribed: bool,
 ) -> None:
+    plain, objective = objective, transcribing(streams, network) if transcribed else objective
     start = copy.deepcopy(network)
-    whole = loop.train(network, objective, loss_judge(objective), config, 0.01, 1, tmp_path / "whole")
+    whole = loop.train(network, objective, loss_judge(plain), config, 0.01, 1, tmp_path / "whole")
 
     calls = 0
 
@@ -94,7 +103,7 @@ def test_a_training_that_was_cut_off_ends_the_same_to_the_bit(
         calls += 1
         if calls > cut_after:
             raise Cut
-        return loss_judge(objective)(candidate)
+        return loss_judge(plain)(candidate)
 
     seen: list[list[float]] = []
 
@@ -106,7 +115,7 @@ def test_a_training_that_was_cut_off_ends_the_same_to_the_bit(
     with pytest.raises(Cut):
         loop.train(copy.deepcopy(start), objective, cut, config, 0.01, 1, tmp_path / "cut", watch=watch)
     torch.manual_seed(99)  # whatever happened in between
-    judge = loss_judge(objective)
+    judge = loss_judge(plain)
     resumed = loop.train(copy.deepcopy(start), objective, judge, config, 0.01, 1, tmp_path / "cut", watch=watch)
     after = [[1], [1, 2], [1, 2, 3]]
     assert seen == after[:cut_after] + after[cut_after - 1 :]  # at once when it goes on, so that nothing is missing

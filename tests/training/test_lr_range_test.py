@@ -12,14 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.training.conftest import transcribing
 from wakeword.base.errors import UserError
+from wakeword.features.store import StreamSet
 from wakeword.models.network import Network
 from wakeword.training import lr_range_test
 from wakeword.training.config import AdamWConfig, FindLrConfig
 from wakeword.training.objective import Objective, optimizer
 
 
-def test_it_leaves_no_trace_in_weights_buffers_or_random_state(network: Network, objective: Objective) -> None:
+@pytest.mark.parametrize("transcribed", [False, True])
+def test_it_leaves_no_trace_in_weights_buffers_or_random_state(
+    streams: StreamSet, network: Network, objective: Objective, transcribed: bool
+) -> None:
+    objective = transcribing(streams, network) if transcribed else objective
     before = copy.deepcopy(network.state_dict())
     random_state, training = torch.get_rng_state(), network.training
     found = lr_range_test.run(network, objective, AdamWConfig(), FindLrConfig(steps=30), seed=1)

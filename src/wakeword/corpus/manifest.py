@@ -34,6 +34,7 @@ class Origin:
         language: ISO 639 code, where known.
         path: the file it was read from, relative to the source's root; for synthesis the utterance's description.
         synthesis: engine, voice and every parameter, for a synthetic clip; None for a recording.
+        phonemes: those of the text, in IPA and apart by spaces; None where the text or how it is said is not known.
     """
 
     label: Label
@@ -47,6 +48,7 @@ class Origin:
     language: str | None
     path: str
     synthesis: dict[str, str | int | float] | None = None
+    phonemes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Segment:
         label, kind, group, clip: of the clip.
         phrase: index of the wake phrase; None for anything else.
         synthetic: whether a synthesizer made it.
+        phonemes: that are said, apart by spaces; None where they are not known.
     """
 
     start_s: float
@@ -36,6 +37,7 @@ class Segment:
     clip: str
     phrase: int | None
     synthetic: bool
+    phonemes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,11 +123,11 @@ class BcResNet(Streaming):
         contexts = [block.context for block in blocks]
         self.receptive_field = _STEM_TAPS + self.stride * (sum(contexts) + _HEAD_TAPS - 1 + self.pool_frames - 1)
 
-    def score(self, features: Tensor, past: Past) -> Tensor:
+    def embed(self, features: Tensor, past: Past) -> Tensor:
         x = features.transpose(1, 2).unsqueeze(1)
         x = self.stem(past.before(x, self.stem_context))
         for block in self.blocks:
             x = block(x, past)
         x = self.pointwise(self.depthwise(past.before(x, _HEAD_TAPS - 1)))
         x = past.before(torch.relu(self.norm(x)), self.pool_frames - 1)
-        return self.head(functional.avg_pool2d(x, (1, self.pool_frames), stride=1))  # type: ignore[no-any-return]
+        return functional.avg_pool2d(x, (1, self.pool_frames), stride=1)

@@ -126,9 +126,9 @@ class Conformer(Streaming):
         ]
         self.receptive_field = taps + config.stride * config.blocks * (config.context + config.kernel - 1)
 
-    def score(self, features: Tensor, past: Past) -> Tensor:
+    def embed(self, features: Tensor, past: Past) -> Tensor:
         x = features.transpose(1, 2).unsqueeze(2)
         x = self.stem(past.before(x, self.stem_context))
         for block in self.blocks:
             x = block(x, past)
-        return self.head(x)  # type: ignore[no-any-return]
+        return x  # type: ignore[no-any-return]

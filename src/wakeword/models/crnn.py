@@ -41,7 +41,7 @@ class Crnn(Streaming):
         self.cache_shapes = [(1, mels, self.stem_context), (self.width, 1, self.steps - 1)]
         self.receptive_field = taps + config.stride * (self.steps - 1)
 
-    def score(self, features: Tensor, past: Past) -> Tensor:
+    def embed(self, features: Tensor, past: Past) -> Tensor:
         batch = batch_size(features)
         x = features.transpose(1, 2).unsqueeze(1)
         x = self.stem(past.before(x, self.stem_context))
@@ -49,4 +49,4 @@ class Crnn(Streaming):
         steps = windows(x[:, :, 0], self.steps)  # (batch, width, scores, steps)
         _, last = self.gru(steps.permute(3, 0, 2, 1).reshape(self.steps, -1, self.width))
         y = last[-1].reshape(batch, -1, 1, self.gru.hidden_size).transpose(1, 3)
-        return self.head(self.dropout(torch.relu(self.dense(y))))  # type: ignore[no-any-return]
+        return self.dropout(torch.relu(self.dense(y)))  # type: ignore[no-any-return]

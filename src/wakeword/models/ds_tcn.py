@@ -61,7 +61,7 @@ class DsTcn(Streaming):
         self.cache_shapes = [(mels, 1, self.stem.context), *((config.channels, 1, block.context) for block in blocks)]
         self.receptive_field = self.stem.taps + self.stride * sum(block.context for block in blocks)
 
-    def score(self, features: Tensor, past: Past) -> Tensor:
+    def embed(self, features: Tensor, past: Past) -> Tensor:
         x = features.transpose(1, 2).unsqueeze(2)
         x = self.stem(past.before(x, self.stem.context))
         scales: list[Tensor] = []
@@ -70,4 +70,4 @@ class DsTcn(Streaming):
             if index % self.per_stack == 0:
                 scales.append(x)
         summed = sum((later(scale, scale.shape[3] - x.shape[3]) for scale in scales[:-1]), start=x)
-        return self.head(self.dropout(summed))  # type: ignore[no-any-return]
+        return self.dropout(summed)  # type: ignore[no-any-return]

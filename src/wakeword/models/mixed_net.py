@@ -89,9 +89,9 @@ class MixedNet(Streaming):
         self.cache_shapes = [(channels, 1, frames) for channels, frames in layers if frames]
         self.receptive_field = config.stem_kernel + self.stride * sum(frames for _, frames in layers[1:])
 
-    def score(self, features: Tensor, past: Past) -> Tensor:
+    def embed(self, features: Tensor, past: Past) -> Tensor:
         x = features.transpose(1, 2).unsqueeze(2)
         x = self.stem(past.before(x, self.stem_context))
         for block in self.blocks:
             x = block(x, past)
-        return self.head(past.before(self.dropout(x), self.head_context))  # type: ignore[no-any-return]
+        return past.before(self.dropout(x), self.head_context)

@@ -78,10 +78,12 @@ class Streaming(nn.Module, ABC):
         receptive_field: feature frames that decide one score.
         cache_shapes: channels, bands and frames of what each call of `Past.before` keeps, in their order.
         state_size: floats of state that a stream carries from call to call.
+        head: the last layer, which gives a logit for each phrase.
     """
 
     stride: int
     receptive_field: int
+    head: nn.Conv2d
     cache_shapes: list[Shape]
 
     @property
@@ -89,8 +91,11 @@ class Streaming(nn.Module, ABC):
         return sum(math.prod(shape) for shape in self.cache_shapes)
 
     @abstractmethod
-    def score(self, features: Tensor, past: Past) -> Tensor:
-        """Return logits `(batch, phrases, 1, scores)` of `(batch, time, mels)`; every architecture has its own."""
+    def embed(self, features: Tensor, past: Past) -> Tensor:
+        """Turn `(batch, time, mels)` into what `head` makes logits of, `(batch, channels, 1, scores - 1 + its taps)`.
+
+        Every architecture has its own way.
+        """
 
     def forward(self, features: Tensor) -> Tensor:
         """Score a window.
@@ -101,7 +106,7 @@ class Streaming(nn.Module, ABC):
         Returns:
             Logits `(batch, (time - receptive_field) // stride + 1, phrases)`.
         """
-        return self.score(features, Past(None))[:, :, 0].transpose(1, 2)
+        return by_score(self.head(self.embed(features, Past(None))))
 
     def stream(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Score the next frames of a stream.
@@ -116,8 +121,13 @@ class Streaming(nn.Module, ABC):
         parts = state.split([math.prod(shape) for shape in self.cache_shapes], dim=1)
         batch = batch_size(state)
         past = Past([part.reshape(batch, *shape) for part, shape in zip(parts, self.cache_shapes, strict=True)])
-        logits = self.score(features, past)
-        return logits[:, :, 0].transpose(1, 2), torch.cat([cache.flatten(1) for cache in past.kept], dim=1)
+        logits = by_score(self.head(self.embed(features, past)))
+        return logits, torch.cat([cache.flatten(1) for cache in past.kept], dim=1)
+
+
+def by_score(logits: Tensor) -> Tensor:
+    """Return what a head gives, `(batch, outputs, 1, scores)`, as `(batch, scores, outputs)`."""
+    return logits[:, :, 0].transpose(1, 2)
 
 
 def windows(x: Tensor, frames: int) -> Tensor:

@@ -15,6 +15,7 @@ from wakeword.corpus.shards import ShardWriter
 from wakeword.sources import corpora, health
 from wakeword.sources.config import IngestConfig
 from wakeword.sources.folder import AudioFile, Found, LongRecording, decode_file, find, pieces
+from wakeword.sources.pronunciation import transcripts
 from wakeword.sources.synthesis import Utterance, speak
 from wakeword.sources.typed_phrase import utterances
 from wakeword.workers import Crash, ordered_map
@@ -63,7 +64,11 @@ def ingest(
     with files.replacing_folder(corpus) as temporary:
         scratch = temporary / "scratch"
         scratch.mkdir()
-        collection = _Collection(temporary, found)
+        origins = (file.origin for file in found.files)
+        said = {(utterance.language, utterance.text) for utterance in spoken} | {
+            text for origin in origins if (text := _text(origin, language))
+        }
+        collection = _Collection(temporary, found, language, transcripts(said, workers))
         items: deque[AudioFile | Utterance] = deque([*found.files, *spoken])
         found.files.clear()
         spoken.clear()
@@ -124,7 +129,8 @@ def _say_what_was_found(found: Found, config: IngestConfig) -> None:
 class _Collection:
     """Takes results in order and keeps those fit to be clips."""
 
-    def __init__(self, folder: Path, found: Found) -> None:
+    def __init__(self, folder: Path, found: Found, language: str, phonemes: dict[tuple[str, str], str]) -> None:
+        self._language, self._phonemes = language, phonemes
         self.writer = ShardWriter(folder)
         self.summary = health.Summary(rejected=list(found.rejections), warnings=list(found.warnings))
         self._first: dict[str, tuple[Origin, str]] = {}
@@ -141,7 +147,9 @@ class _Collection:
                 if unfit := _unfit(result):
                     self.summary.rejected.append(Rejection(result.origin.path, unfit))
                 else:
-                    self._keep(result, result.origin.path)
+                    text = _text(result.origin, self._language)
+                    phonemes = self._phonemes.get(text) if text else None
+                    self._keep(replace(result, origin=replace(result.origin, phonemes=phonemes)), result.origin.path)
             case LongRecording():
                 self._add_pieces(result)
                 result.scratch.unlink()
@@ -188,6 +196,12 @@ class _Collection:
                     f"{config.root}/{place}, name a folder with `label: positive` in ingest.folders, "
                     "or let ingest.synthesis speak it"
                 )
+
+
+def _text(origin: Origin, language: str) -> tuple[str, str] | None:
+    """Return the language and the text that are spoken, as far as both are known; phrases are in `language`."""
+    spoken_in = language if origin.phrase is not None else origin.language
+    return (spoken_in, origin.text) if origin.text and spoken_in and origin.label not in ("noise", "rir") else None
 
 
 def _unfit(recording: Recording) -> str | None:

@@ -23,15 +23,14 @@ from wakeword.base import log
 from wakeword.base.errors import UserError
 from wakeword.corpus.manifest import Label
 from wakeword.engines.espeak import accents
-from wakeword.engines.espeak_library import phonemes
 from wakeword.sources.casting import casting
 from wakeword.sources.phoneme_distance import difference
+from wakeword.sources.pronunciation import Phonemes, Request, pronounce, without_marks
 from wakeword.sources.sentences import Vocabulary, sentence
 from wakeword.sources.synthesis import Utterance
 from wakeword.sources.synthesis_config import KEY, Kind, SynthesisConfig
-from wakeword.workers import Crash, count, ordered_map
+from wakeword.workers import count
 
-Phonemes = tuple[str, ...]
 Saying = Callable[[str], Phonemes]
 """Gives the phonemes of a text in the main accent."""
 
@@ -52,7 +51,6 @@ _REORDERED_PARTS = 8
 _NEAR = 60
 # Few texts hold the phrase; each that does is drawn again, many times at once because asking espeak-ng takes a second.
 _ATTEMPTS = (range(1), range(1, 9), range(9, 40))
-_CHUNK = 2_000
 # Phonemes a letter: words that espeak-ng reads in another language have about 1, letters that it names over 2.
 _SPELLED = 1.6
 # Phonemes that no letter stands for; "letter 1EC5" has some 13, and "Chinese letter" 9.
@@ -128,21 +126,8 @@ def _number(text: str) -> int:
 # --- Phonemes ---------------------------------------------------------------------------------------------------------
 
 
-Request = tuple[str, str]  # accent and text
-
-
-def _phonemes_of(requests: list[Request]) -> list[Phonemes]:
-    found = []
-    for voice, group in itertools.groupby(requests, key=lambda request: request[0]):
-        found += phonemes([text for _, text in group], voice)
-    return found
-
-
 class _Spoken:
-    """The phonemes of texts in some accents, found in worker processes and remembered.
-
-    A text on which espeak-ng crashes has no phonemes, like one that it can't say.
-    """
+    """The phonemes of texts in some accents, remembered."""
 
     def __init__(self, accents: list[str], workers: int) -> None:
         self.accents = accents
@@ -156,23 +141,8 @@ class _Spoken:
         requests = [(self.main, text) for text in main_only] + [
             (voice, text) for voice, text in itertools.product(self.accents, list(texts))
         ]
-        unknown = sorted(set(requests) - set(self._known))
-        jobs = [unknown[at : at + _CHUNK] for at in range(0, len(unknown), _CHUNK)]
-        while jobs:
-            crashed = []
-            for job, answer in zip(jobs, ordered_map(_phonemes_of, jobs, min(self.workers, len(jobs))), strict=True):
-                if not isinstance(answer, Crash):
-                    self._remember(job, answer)
-                elif len(job) > 1:
-                    crashed += [job[: len(job) // 2], job[len(job) // 2 :]]
-                else:
-                    log.warning("espeak-ng crashed on a text", text=job[0][1], voice=job[0][0], reason=answer.reason)
-                    self._remember(job, [()])
-            jobs = crashed
-
-    def _remember(self, requests: list[Request], answers: list[Phonemes]) -> None:
-        for (voice, text), said in zip(requests, answers, strict=True):
-            sounds = tuple(token for token in said if not token.startswith("("))
+        for (voice, text), said in pronounce(set(requests) - set(self._known), self.workers).items():
+            sounds = without_marks(said)
             self._known[voice, text] = sounds
             if len(sounds) < len(said):
                 self._foreign.add(text)

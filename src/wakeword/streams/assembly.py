@@ -342,11 +342,21 @@ def describe(plan: StreamPlan, phrases: Sequence[str]) -> Stream:
     for placement in plan.placements:
         clip, origin = placement.clip, placement.clip.origin
         start = (placement.at + clip.active_start) / rate
-        end = min((placement.at + clip.active_end) / rate, plan.samples / SAMPLE_RATE)
+        whole_end = (placement.at + clip.active_end) / rate
+        end = min(whole_end, plan.samples / SAMPLE_RATE)
         if start < end:
-            phrase = phrases.index(origin.phrase) if origin.phrase is not None else None
             segments.append(
-                Segment(start, end, origin.label, origin.kind, origin.group, clip.id, phrase, clip.synthetic)
+                Segment(
+                    start,
+                    end,
+                    label=origin.label,
+                    kind=origin.kind,
+                    group=origin.group,
+                    clip=clip.id,
+                    phrase=phrases.index(origin.phrase) if origin.phrase is not None else None,
+                    synthetic=clip.synthetic,
+                    phonemes=origin.phonemes if end == whole_end else None,
+                )
             )
     return Stream(plan.name, plan.condition, 0, plan.samples // HOP, segments)
 

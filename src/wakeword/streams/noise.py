@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
+from scipy import fft
 from scipy.signal import butter, sosfilt
 
 from wakeword.streams.music import music
@@ -16,6 +17,7 @@ MADE_UP: tuple[MadeUp, ...] = get_args(MadeUp)
 
 _TALKERS = (3, 8)
 _CLICK_S = 0.2
+_CYCLE = 8192  # points of one cycle of hum; between them lie straight lines
 
 
 def rms(samples: np.ndarray) -> float:
@@ -28,19 +30,21 @@ def coloured(samples: int, exponent: float, rng: np.random.Generator) -> np.ndar
 
     0 is white, 1 pink, 2 brown. The spectrum is shaped exactly, above 20 Hz.
     """
-    spectrum = np.fft.rfft(rng.standard_normal(samples).astype(np.float32))
-    frequencies = np.maximum(np.fft.rfftfreq(samples, 1 / SAMPLE_RATE), 20.0)
-    shaped = np.fft.irfft(spectrum * (frequencies ** (-exponent / 2)).astype(np.float32), n=samples)
+    longer = fft.next_fast_len(samples, real=True)  # a length with large prime factors takes eight times as long
+    spectrum = fft.rfft(rng.standard_normal(longer, dtype=np.float32))
+    frequencies = np.maximum(fft.rfftfreq(longer, 1 / SAMPLE_RATE), 20.0)
+    shaped: np.ndarray = fft.irfft(spectrum * (frequencies ** (-exponent / 2)).astype(np.float32), n=longer)[:samples]
     return (shaped / rms(shaped)).astype(np.float32)
 
 
 def hum(samples: int, rng: np.random.Generator) -> np.ndarray:
     """Return mains hum or a motor's tone, `(samples,)` float32 of RMS 1: a low tone with falling harmonics."""
     fundamental = rng.choice([50.0, 60.0, rng.uniform(70.0, 180.0)])
-    time = np.arange(samples) / SAMPLE_RATE
-    tone = np.zeros(samples)
+    turn = np.arange(_CYCLE + 1) / _CYCLE
+    cycle = np.zeros(_CYCLE + 1)
     for k in range(1, 13):
-        tone += rng.uniform(0.3, 1.0) / k * np.sin(2 * np.pi * (fundamental * k * time + rng.uniform()))
+        cycle += rng.uniform(0.3, 1.0) / k * np.sin(2 * np.pi * (k * turn + rng.uniform()))
+    tone: np.ndarray = np.interp(fundamental * np.arange(samples) / SAMPLE_RATE % 1.0, turn, cycle)
     return (tone / rms(tone)).astype(np.float32)
 
 

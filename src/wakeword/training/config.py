@@ -228,6 +228,20 @@ class TeacherConfig(Section):
     temperature: float = Field(2.0, ge=0.1, le=100.0)
 
 
+class PhonemesConfig(Section):
+    """The phonemes of what is said are learned beside the phrases (see `wakeword.training.phonemes`).
+
+    Attributes:
+        weight: of that in the loss.
+        utterances: heard for it in each step, beside the windows of `batches`.
+        longest_s: longer ones are left out.
+    """
+
+    weight: float = Field(1.0, gt=0.0, le=100.0)
+    utterances: int = Field(24, ge=1, le=8192)
+    longest_s: float = Field(2.5, ge=0.3, le=30.0)
+
+
 class TrainConfig(Section):
     """How the network is trained.
 
@@ -252,6 +266,7 @@ class TrainConfig(Section):
         nproc: processes on this machine that share every batch, one for each GPU or on a CPU for each few cores; part
             of the parameters as `threads` is. `torchrun` may start more, on several machines.
         teacher: trained models whose scores are learned beside the labels, or null.
+        phonemes: what is said is learned beside the phrases, from clips with a text; or null.
         batches, mining, loss, optimizer: see there.
     """
 
@@ -270,6 +285,7 @@ class TrainConfig(Section):
     threads: int = Field(2, ge=1, le=256)
     nproc: int = Field(1, ge=1, le=64)
     teacher: TeacherConfig | None = None
+    phonemes: PhonemesConfig | None = None
     batches: BatchConfig = BatchConfig()
     mining: MiningConfig = MiningConfig()
     loss: LossConfig = LossConfig()
@@ -283,12 +299,19 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _batches_can_be_shared(self) -> "TrainConfig":
-        if self.batches.size % (self.nproc * self.accumulate):
-            raise ValueError(
-                f"batches.size is {self.batches.size}; with nproc {self.nproc} and accumulate {self.accumulate} "
-                f"it must be a multiple of {self.nproc * self.accumulate}"
-            )
+        for name, size in self.shared_sizes.items():
+            if size % (self.nproc * self.accumulate):
+                raise ValueError(
+                    f"{name} is {size}; with nproc {self.nproc} and accumulate {self.accumulate} it must be a multiple "
+                    f"of {self.nproc * self.accumulate}"
+                )
         return self
+
+    @property
+    def shared_sizes(self) -> dict[str, int]:
+        """Return what processes and micro-batches share equally: how many there are, by the key that says so."""
+        utterances = {"phonemes.utterances": self.phonemes.utterances} if self.phonemes is not None else {}
+        return {"batches.size": self.batches.size} | utterances
 
     @model_validator(mode="after")
     def _epochs_suffice(self) -> "TrainConfig":

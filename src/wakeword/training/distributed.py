@@ -9,7 +9,7 @@ that of one process. Each process cuts all the windows of a batch, and computes 
 import os
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from wakeword import workers
 from wakeword.base.errors import UserError
 from wakeword.models.network import Network
+from wakeword.training.phonemes import Transcriber
 
 T = TypeVar("T")
 
@@ -62,12 +63,12 @@ def launch(processes: int, script: Path, *arguments: str) -> None:
         raise KeyboardInterrupt from signalled
 
 
-def join(device: torch.device, batch_size: int, accumulate: int = 1) -> None:
+def join(device: torch.device, sizes: Mapping[str, int], accumulate: int = 1) -> None:
     """Become one of the processes that `launch` started.
 
     Args:
         device: to compute on.
-        batch_size: windows a batch.
+        sizes: of what is shared in each step, by the key below `train` that says so.
         accumulate: micro-batches that it is computed in.
 
     Raises:
@@ -77,11 +78,12 @@ def join(device: torch.device, batch_size: int, accumulate: int = 1) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-    if batch_size % (size() * accumulate):
-        raise UserError(
-            f"train.batches.size is {batch_size}, which {size()} processes can't share equally in {accumulate} parts; "
-            f"set it to a multiple of {size() * accumulate}"
-        )
+    for name, number in sizes.items():
+        if number % (size() * accumulate):
+            raise UserError(
+                f"train.{name} is {number}, which {size()} processes can't share equally in {accumulate} parts; "
+                f"set it to a multiple of {size() * accumulate}"
+            )
 
 
 def leave() -> None:
@@ -109,23 +111,24 @@ def from_first(make: Callable[[], T]) -> T:
     return cast(T, box[0])
 
 
-def parallel(network: Network) -> nn.Module:
-    """Return what to call instead of the network, so that gradients become those of all processes together.
+def parallel(learner: nn.Module) -> nn.Module:
+    """Return what to call instead of a network or its `Transcriber`, so that gradients become those of all processes.
 
-    Its batch normalization is replaced in place. Alone, the network itself is returned.
+    Batch normalization is replaced in place. Alone, the module itself is returned.
     """
     if size() == 1:
-        return network
-    for parent in list(network.modules()):
+        return learner
+    for parent in list(learner.modules()):
         for name, child in parent.named_children():
             if isinstance(child, _BatchNorm):
                 setattr(parent, name, _SharedBatchNorm.like(child))
-    return DistributedDataParallel(network, broadcast_buffers=False)
+    return DistributedDataParallel(learner, broadcast_buffers=False)
 
 
-def alone(network: nn.Module) -> Network:
-    """Return the network that `parallel` was given."""
-    return cast(Network, network.module if isinstance(network, DistributedDataParallel) else network)
+def alone(learner: nn.Module) -> Network:
+    """Return the network that `parallel` was given, by itself or in its `Transcriber`."""
+    plain = learner.module if isinstance(learner, DistributedDataParallel) else learner
+    return cast(Network, plain.network if isinstance(plain, Transcriber) else plain)
 
 
 def part(batch: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from wakeword.training import devices, distributed
 from wakeword.training.config import TrainConfig
 from wakeword.training.ema import Ema
 from wakeword.training.mining import Mined, moments
-from wakeword.training.objective import Objective, optimizer
+from wakeword.training.objective import Objective, clip_gradients, optimizer
 from wakeword.training.schedule import learning_rate, negative_weight
 from wakeword.training.selection import Average, State, best_epochs, mean_state, rank, stalled
 from wakeword.training.watching import Watch, seconds_left, system_figures
@@ -92,10 +92,11 @@ def train(
         UserError: the loss is no longer a number, or `config` asks for a compiler and there is none.
     """
     steps = config.epochs * config.steps_per_epoch
-    parallel = distributed.parallel(network)
+    learner = objective.learner(network)
+    parallel = distributed.parallel(learner)
     if config.compile:
         devices.compile_forward(network)
-    update = optimizer(network, config.optimizer, lr)
+    update = optimizer(learner, config.optimizer, lr)
     # Only float16 needs its gradients scaled; disabled, the scaler passes everything through.
     scaler = torch.GradScaler(objective.device.type, enabled=objective.dtype == torch.float16)
     ema = Ema(network, config.ema_decay)
@@ -105,7 +106,7 @@ def train(
     mined: dict[int, list[Mined]] = {}
 
     latest = checkpoints / "latest.pt"
-    stateful: dict[str, Any] = {"network": network, "ema": ema.network, "optimizer": update, "scaler": scaler}
+    stateful: dict[str, Any] = {"learner": learner, "ema": ema.network, "optimizer": update, "scaler": scaler}
     if saved := _load(latest, objective.device):
         for name, part in stateful.items():
             part.load_state_dict(saved[name])
@@ -134,7 +135,7 @@ def train(
     while not _over(history, config):
         epoch = len(history)
         torch.manual_seed(seed * 1_000_003 + epoch + distributed.rank() * 100_003)
-        network.train()
+        learner.train()
         objective.negative_weight = negative_weight(history, config.loss.negative_weight, config.fah_control)
         first, started = epoch * config.steps_per_epoch, time.monotonic()
         loss_sum = norm_sum = torch.zeros((), device=objective.device)
@@ -145,7 +146,7 @@ def train(
                 group["lr"] = rate
             loss = objective.backward(parallel, step, scaler.scale)
             scaler.unscale_(update)
-            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimizer.clip_norm)
+            norm = clip_gradients(learner, config.optimizer.clip_norm)
             scaler.step(update)
             scaler.update()
             update.zero_grad()

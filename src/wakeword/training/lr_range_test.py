@@ -12,7 +12,7 @@ from wakeword.base import log
 from wakeword.base.errors import UserError
 from wakeword.models.network import Network
 from wakeword.training.config import FindLrConfig, OptimizerConfig
-from wakeword.training.objective import Objective, optimizer
+from wakeword.training.objective import Objective, clip_gradients, optimizer
 
 _LEFT_OF_FALL = 0.2
 _HARDLY_FALLEN = 0.9
@@ -47,13 +47,13 @@ def run(
     Raises:
         UserError: the loss diverged before anything could be seen.
     """
-    trial = copy.deepcopy(network).train()
-    update = optimizer(trial, optimizer_config, config.start)
     rates = np.geomspace(config.start, config.end, config.steps)
     losses: list[float] = []
     devices = [objective.device] if objective.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
+        trial = objective.learner(copy.deepcopy(network)).train()
+        update = optimizer(trial, optimizer_config, config.start)
         for step in log.progress(range(config.steps), config.steps, "steps"):
             for group in update.param_groups:
                 group["lr"] = float(rates[step])
@@ -61,7 +61,7 @@ def run(
             smoothed = smooth(np.array(losses), config.smoothing)
             if not math.isfinite(losses[-1]) or smoothed[-1] > config.diverged * smoothed.min():
                 break
-            torch.nn.utils.clip_grad_norm_(trial.parameters(), optimizer_config.clip_norm)
+            clip_gradients(trial, optimizer_config.clip_norm)
             update.step()
             update.zero_grad()
     seen = np.array(losses)

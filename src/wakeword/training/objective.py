@@ -23,8 +23,9 @@ from wakeword.training.losses import (
     softmax_ce,
     softmax_divisors,
 )
+from wakeword.training.phonemes import Transcriber, Utterances, UtteranceSampler, transcription_loss
 from wakeword.training.prefetch import Prefetch
-from wakeword.training.sampler import WindowSampler
+from wakeword.training.sampler import Batch, WindowSampler
 from wakeword.training.spec_augment import spec_augment
 
 
@@ -38,6 +39,7 @@ class Objective:
         device: where the network is.
         dtype: for mixed precision, or None.
         teacher: says what the scores should be, beside the labels; or None.
+        utterances: what is to be transcribed beside; or None.
         accumulate: micro-batches that a batch is computed in; a divisor of the batch's size and, where several
             processes share it, of each one's part.
 
@@ -55,6 +57,7 @@ class Objective:
         dtype: torch.dtype | None,
         *,
         teacher: Teacher | None = None,
+        utterances: UtteranceSampler | None = None,
         accumulate: int = 1,
     ) -> None:
         if teacher is not None:
@@ -62,15 +65,24 @@ class Objective:
         self.teacher = teacher
         self.sampler, self.batches, self.device, self.dtype = sampler, batches, device, dtype
         self.accumulate, self.negative_weight = accumulate, loss.negative_weight
-        self.windows = Prefetch(sampler.batch)
+        self.utterances = utterances
+        self.coming = Prefetch(self._inputs)
         self.range_hz = frontend.f_min_hz, frontend.f_max_hz
         stretch = max(1, loss.negative_ms // (sampler.stride * FRAME_MS))
         self._loss, self._divisors = _loss_and_divisors(loss, stretch)
 
+    def learner(self, network: Network) -> nn.Module:
+        """Return what is to be trained: the network, with a second head where what is said is transcribed."""
+        if self.utterances is None:
+            return network
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.sampler.seed)
+            return Transcriber(network, self.utterances.symbols).to(self.device)
+
     def __call__(self, network: nn.Module, step: int) -> Tensor:
         """Return the loss, a scalar with gradients, of the batch of `step`: to look at, where `backward` is to train.
 
-        The network may be wrapped by `distributed.parallel`. The graphs of all micro-batches are held at once.
+        What `learner` gives may be wrapped by `distributed.parallel`. The graphs of all micro-batches are held at once.
         """
         return torch.stack(list(self._micro_losses(network, step))).sum()
 
@@ -92,12 +104,15 @@ class Objective:
         shared out evenly, as `distributed.part` does with it among processes.
         """
         plain = distributed.alone(network)
-        batch = self.windows(step)
+        batch, spoken = self.coming(step)
         features, positive, negative = (
             torch.from_numpy(array).to(self.device) for array in (batch.features, batch.positive, batch.negative)
         )
         rng = np.random.default_rng([self.sampler.seed, 8, step])
-        features = spec_augment(features, plain.mean, plain.silence, self.range_hz, self.batches.spec_augment, rng)
+        features = self._augmented(plain, features, rng)
+        utterances = None
+        if spoken is not None:
+            utterances = self._augmented(plain, torch.from_numpy(spoken.features).to(self.device), rng)
         weights = None
         if self.batches.mixup:
             features, partner, share = mixup(features, self.batches.mixup, rng)
@@ -111,7 +126,9 @@ class Objective:
         taught_divisors = distillation_divisors(torch.cat(taught)) if taught else None
         for index, rows in enumerate(parts):
             with autocast(self.dtype, self.device):
-                logits = distributed.whole(network(distributed.part(features[rows])))
+                heard = [features] if utterances is None else [features, utterances]
+                told = network(*(distributed.part(each[rows]) for each in heard))
+            logits, *said = map(distributed.whole, [told] if utterances is None else told)
             labelled = torch.cat([logits, logits]) if weights is not None else logits
             loss = self._loss(
                 labelled,
@@ -123,7 +140,16 @@ class Objective:
             )
             if self.teacher is not None:
                 loss = self.teacher.blend(loss, logits, taught[index], self.negative_weight, taught_divisors)
+            if self.utterances is not None and spoken is not None:
+                transcribed = transcription_loss(said[0], spoken.scores[rows], spoken.phonemes[rows])
+                loss = loss + self.utterances.weight / len(spoken.features) * transcribed.to(self.device)
             yield loss
+
+    def _inputs(self, step: int) -> tuple[Batch, Utterances | None]:
+        return self.sampler.batch(step), self.utterances.batch(step) if self.utterances is not None else None
+
+    def _augmented(self, plain: Network, features: Tensor, rng: np.random.Generator) -> Tensor:
+        return spec_augment(features, plain.mean, plain.silence, self.range_hz, self.batches.spec_augment, rng)
 
     def _taught(self, plain: Network, parts: Iterable[Tensor]) -> list[Tensor]:
         """Return what the teacher says of each micro-batch; nothing if there is none."""
@@ -134,7 +160,7 @@ class Objective:
 
     def feed_back(self, moments: Iterable[tuple[str, float]], share: float) -> None:
         """Lay a share of the windows of all further steps around moments; see `WindowSampler.feed_back`."""
-        self.windows.forget()  # what was made ahead was made without them
+        self.coming.forget()  # what was made ahead was made without them
         self.sampler.feed_back(moments, share)
 
     def input_figures(self, seconds: float) -> dict[str, float]:
@@ -143,8 +169,8 @@ class Objective:
         The share of the time that steps waited for windows, and the share of blocks of features found in the cache.
         """
         cache = self.sampler.streams.cache
-        figures = {"waited_for_windows": self.windows.waited_s / seconds}
-        self.windows.waited_s = 0.0
+        figures = {"waited_for_windows": self.coming.waited_s / seconds}
+        self.coming.waited_s = 0.0
         if cache is not None:
             figures["found_in_cache"] = cache.hits / max(1, cache.hits + cache.misses)
             cache.hits = cache.misses = 0
@@ -190,6 +216,17 @@ def optimizer(network: nn.Module, config: OptimizerConfig, lr: float) -> torch.o
     if isinstance(config, AdamWConfig):
         return torch.optim.AdamW(groups, lr=lr)
     return torch.optim.SGD(groups, lr=lr, momentum=config.momentum)
+
+
+def clip_gradients(learner: nn.Module, longest: float) -> Tensor:
+    """Scale the network's gradient down to a length, and likewise that of a second head; return the network's length.
+
+    The second head's, by itself, is the longer at first, and would leave nothing of the network's.
+    """
+    network = distributed.alone(learner)
+    own = {id(parameter) for parameter in network.parameters()}
+    torch.nn.utils.clip_grad_norm_([each for each in learner.parameters() if id(each) not in own], longest)
+    return torch.nn.utils.clip_grad_norm_(network.parameters(), longest)
 
 
 def _parameters(network: nn.Module, *, decayed: bool) -> Iterator[nn.Parameter]:
