@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.input_speed import FRONTEND, MELS, TRAIN, InMemory, model_section, random_streams, stepper
+from benchmarks.input_speed import FRONTEND, MELS, TRAIN, model_section, objective_over, random_streams, stepper
 from wakeword.features.cmvn import Cmvn
 from wakeword.features.store import StreamSet, write
 from wakeword.models.network import Network
 from wakeword.training import devices
-from wakeword.training.objective import Objective
 
 RESULT = Path(__file__).resolve().parent / "results" / "compile_speed.json"
 STEPS = 5
@@ -42,8 +41,7 @@ def main() -> None:
             network = Network(arguments.model, even, FRONTEND.floor, 1).to(device).train()
             if name == "compiled":
                 devices.compile_forward(network)
-            windows = InMemory(streams, 1, TRAIN.batches, TRAIN.loss, network.receptive_field, network.stride, 1)
-            steps[name] = stepper(network, Objective(windows, FRONTEND, TRAIN.batches, TRAIN.loss, device, None))
+            steps[name] = stepper(network, objective_over(streams, network, device, in_memory=True))
         turns: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
         for turn in range(arguments.rounds + 1):
             for name, step in steps.items():

@@ -2,8 +2,8 @@
 
 The same training loop, forward and backward of the default network, runs over
 
-- windows out of memory: one batch of random numbers, made beforehand, again and again;
-- windows out of training streams through the sampler, with a cache that holds all features;
+- windows and utterances out of memory: one batch of random numbers, made beforehand, again and again;
+- those of training streams through the samplers, with a cache that holds all features;
 - the same with a cache of a tenth of the features, whose file is dropped from the system's memory before every step,
   so that it stands for a corpus ten times larger than memory.
 
@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +31,16 @@ from wakeword.features.store import Segment, Stream, StreamSet, write
 from wakeword.models.config import ModelConfig
 from wakeword.models.network import Network
 from wakeword.training import devices
-from wakeword.training.config import TrainConfig
+from wakeword.training.config import PhonemesConfig, TrainConfig
 from wakeword.training.objective import Objective, optimizer
+from wakeword.training.phonemes import Utterances, UtteranceSampler
 from wakeword.training.sampler import Batch, WindowSampler
 
 RESULT = Path(__file__).resolve().parent / "results" / "input_speed.json"
-FRONTEND, TRAIN = FrontendConfig(), TrainConfig()
+FRONTEND, TRAIN = FrontendConfig(), TrainConfig(phonemes=PhonemesConfig())
 STREAM_S, MELS = 60, FRONTEND.mels
 STEPS = 8
+_PHONEMES = 50
 FROM_DISK = ("cached", "tenth_cached")
 
 
@@ -47,9 +50,23 @@ class InMemory(WindowSampler):
     def batch(self, step: int) -> Batch:
         if not hasattr(self, "kept"):
             windows = super().batch(0)
-            noise = np.random.default_rng(0).standard_normal(windows.features.shape).astype(np.float32)
-            self.kept = Batch(noise, windows.positive, windows.negative)
+            self.kept = replace(windows, features=noise_like(windows.features))
         return self.kept
+
+
+class UtterancesInMemory(UtteranceSampler):
+    """Gives the same utterances for every step."""
+
+    def batch(self, step: int) -> Utterances:
+        if not hasattr(self, "kept"):
+            utterances = super().batch(0)
+            self.kept = replace(utterances, features=noise_like(utterances.features))
+        return self.kept
+
+
+def noise_like(features: np.ndarray) -> np.ndarray:
+    """Return random numbers of the same shape."""
+    return np.random.default_rng(0).standard_normal(features.shape).astype(np.float32)
 
 
 def random_streams(hours: float) -> Iterator[tuple[Stream, np.ndarray, np.ndarray]]:
@@ -58,22 +75,29 @@ def random_streams(hours: float) -> Iterator[tuple[Stream, np.ndarray, np.ndarra
     for index in range(max(1, round(hours * 3600 / STREAM_S))):
         starts = np.arange(1.0, STREAM_S - 3.0, 3.2)
         segments = [
-            Segment(float(start), float(start) + 1.0, "positive", "phrase", "g", f"{index}", 0, True)
+            Segment(float(start), float(start) + 1.0, "positive", "phrase", "g", f"{index}", 0, True, _said(rng, 8))
             if rng.random() < 0.3
-            else Segment(float(start), float(start) + 2.0, "negative", "speech", "g", f"{index}", None, True)
+            else Segment(
+                float(start), float(start) + 2.0, "negative", "speech", "g", f"{index}", None, True, _said(rng, 20)
+            )
             for start in starts
         ]
         features = rng.standard_normal((STREAM_S * 100, MELS), dtype=np.float32) - 8.0
         yield Stream(f"s{index}", "train", 0, len(features), segments), features, np.zeros(0, np.int16)
 
 
+def _said(rng: np.random.Generator, length: int) -> str:
+    return " ".join(str(phoneme) for phoneme in rng.integers(_PHONEMES, size=length))
+
+
 def stepper(network: Network, objective: Objective) -> Callable[[int], tuple[float, float]]:
     """Return a function that takes one training step and says how many seconds it took, on the clock and of CPU."""
-    update = optimizer(network, TRAIN.optimizer, 1e-4)
+    learner = objective.learner(network).train()
+    update = optimizer(learner, TRAIN.optimizer, 1e-4)
 
     def step(number: int) -> tuple[float, float]:
         started, cpu = time.perf_counter(), time.process_time()
-        objective(network, number).backward()
+        objective(learner, number).backward()
         update.step()
         update.zero_grad()
         if objective.device.type == "cuda":
@@ -81,6 +105,15 @@ def stepper(network: Network, objective: Objective) -> Callable[[int], tuple[flo
         return time.perf_counter() - started, time.process_time() - cpu
 
     return step
+
+
+def objective_over(streams: StreamSet, network: Network, device: torch.device, in_memory: bool) -> Objective:
+    """Return the objective of training: windows and utterances of streams, or the same ones in every step."""
+    assert TRAIN.phonemes is not None
+    sees = network.receptive_field, network.stride
+    windows = (InMemory if in_memory else WindowSampler)(streams, 1, TRAIN.batches, TRAIN.loss, *sees, seed=1)
+    utterances = (UtterancesInMemory if in_memory else UtteranceSampler)(streams, TRAIN.phonemes, *sees, seed=1)
+    return Objective(windows, FRONTEND, TRAIN.batches, TRAIN.loss, device, None, utterances=utterances)
 
 
 def model_section(text: str) -> ModelConfig:
@@ -112,17 +145,12 @@ def main() -> None:
         file = folder / "train.features.npy"
         os.sync()  # what is not on the disk yet can't be dropped from memory
         tenth = max(1, round(size_mb / 10))
-        samplers: dict[str, tuple[type[WindowSampler], int]] = {
-            "in_memory": (InMemory, tenth),
-            "cached": (WindowSampler, round(2 * size_mb) + 1),
-            "tenth_cached": (WindowSampler, tenth),
-        }
+        cache_mbs = {"in_memory": tenth, "cached": round(2 * size_mb) + 1, "tenth_cached": tenth}
         steps, objectives = {}, {}
-        for name, (sampler, cache_mb) in samplers.items():
+        for name, cache_mb in cache_mbs.items():
             streams = StreamSet.open(folder, "train", "f", cache_mb)
             network = Network(arguments.model, statistics_of_train, FRONTEND.floor, 1).to(device).train()
-            windows = sampler(streams, 1, TRAIN.batches, TRAIN.loss, network.receptive_field, network.stride, 1)
-            objectives[name] = Objective(windows, FRONTEND, TRAIN.batches, TRAIN.loss, device, None)
+            objectives[name] = objective_over(streams, network, device, in_memory=name == "in_memory")
             steps[name] = stepper(network, objectives[name])
             if name == "cached":
                 assert streams.cache is not None
@@ -146,6 +174,7 @@ def main() -> None:
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "features_mib": round(size_mb, 1),
         "windows_a_batch": TRAIN.batches.size,
+        "utterances_a_step": TRAIN.phonemes.utterances if TRAIN.phonemes is not None else 0,
         "step_ms": {name: round(1000 * seconds, 1) for name, seconds in wall.items()},
         "step_cpu_ms": {name: round(1000 * seconds, 1) for name, seconds in cpu.items()},
         "of_the_speed_in_memory": {name: round(wall["in_memory"] / wall[name], 3) for name in FROM_DISK},

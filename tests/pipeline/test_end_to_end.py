@@ -17,6 +17,7 @@ import yaml
 from wakeword.corpus.shards import Corpus
 from wakeword.corpus.splits import read_splits
 from wakeword.evaluation.compare import load
+from wakeword.features.store import StreamSet
 from wakeword.runtime.detector import Detector
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,6 +105,14 @@ def test_no_speaker_is_in_two_splits(project: Path) -> None:
     for clip in corpus.clips:
         splits_of_group.setdefault(clip.origin.group, set()).add(split_of[clip.id])
     assert len(splits_of_group) > 10 and all(len(splits) == 1 for splits in splits_of_group.values())
+
+
+def test_what_synthetic_clips_say_reaches_training(project: Path) -> None:
+    corpus = Corpus.open(project / "data/corpus")
+    assert all(clip.origin.phonemes for clip in corpus.clips if clip.synthetic)
+    train = StreamSet.open(project / "data/npy", "train")
+    said = {segment.phonemes for stream in train.streams for segment in stream.segments}
+    assert len(said) > 50 and "h eɪ k ə m p j u t ə" in said
 
 
 def test_the_shipped_file_does_on_the_test_streams_what_evaluate_says(project: Path) -> None:

@@ -82,8 +82,9 @@ def test_suggestions_on_a_loss_worked_by_hand() -> None:
     steepest, valley, knee = lr_range_test.suggest(rates, loss)
     assert steepest == pytest.approx(1e-3, rel=0.15)
     assert 1e-3 < valley < 1e-1
-    # Four fifths of a logistic step of slope 6 are done log(4) / 6 decades beyond its centre.
-    assert knee == pytest.approx(1e-3 * 10 ** (math.log(4) / 6), rel=0.15)
+    # Four fifths of the way from 2 down to a quarter of it, as ratios, and so much of a logistic step of slope 6.
+    done = (2.0 - 0.5 * 4**0.2) / 1.5
+    assert knee == pytest.approx(1e-3 * 10 ** (math.log(done / (1 - done)) / 6), rel=0.15)
 
 
 def test_the_knee_is_looked_for_where_the_loss_falls() -> None:
@@ -94,8 +95,16 @@ def test_the_knee_is_looked_for_where_the_loss_falls() -> None:
     lucky = np.append(0.5, loss[1:])
     assert lr_range_test.suggest(rates, lucky)[2] == knee  # the first tenth has not settled
     hump = np.interp(position, [-5, -4.2, -3.5, -2, 0], [1.6, 1.6, 2.5, 1.45, 4.0])
-    # Four fifths of 1.05 in a decade and a half.
-    assert lr_range_test.suggest(rates, hump)[2] == pytest.approx(10 ** (-3.5 + 0.8 * 1.5), rel=0.15)
+    # From 2.5 to 1.45 in a decade and a half.
+    done = (2.5 - 1.45 * (2.5 / 1.45) ** 0.2) / 1.05
+    assert lr_range_test.suggest(rates, hump)[2] == pytest.approx(10 ** (-3.5 + done * 1.5), rel=0.15)
+
+
+def test_a_loss_that_starts_ten_times_too_high_must_come_near_its_lowest() -> None:
+    rates = np.geomspace(1e-5, 1.0, 501)
+    # From 40, by the power -0.4 of the rate, to an eighth of it at 8 ** 2.5 times 0.0001.
+    loss = np.clip(40.0 * (rates / 1e-4) ** -0.4, 5.0, 40.0) + np.maximum(0, np.log10(rates) + 1)
+    assert lr_range_test.suggest(rates, loss)[2] == pytest.approx(1e-4 * (8**0.8) ** 2.5, rel=0.03)
 
 
 def test_a_loss_that_hardly_falls_is_told(

@@ -94,15 +94,16 @@ def suggest(rates: np.ndarray, smoothed: np.ndarray) -> tuple[float, float, floa
     The first tenth is left out: there, the running average has hardly anything to average yet. Steepest descent is
     looked for over the logarithm of the rate, up to the lowest loss. The valley is the middle of the longest descent,
     as in fastai's `lr_find`; losses in between that are higher don't end it, or noise would decide where it lies. The
-    knee is where the loss has done four fifths of its fall from the highest to the lowest: a loss that falls slowly
-    from the very first rates on drags the middle of the descent down with it, but not its end.
+    knee is where the loss has done four fifths of its fall from the highest to the lowest, as ratios: a loss that falls
+    slowly from the very first rates on drags the middle of the descent down with it, but not its end, and one that
+    starts ten times too high, as that of telling phonemes does, must still come near to its lowest.
     """
     rates, smoothed = _settled(rates), _settled(smoothed)
     lowest = max(2, int(np.argmin(smoothed)))
     slope = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
     descent = longest_descent(smoothed)
     valley = rates[(descent[0] + descent[-1]) // 2]
-    fall = _fall(smoothed)
+    fall = np.log(np.maximum(_fall(smoothed), np.finfo(float).tiny))
     highest = int(np.argmin(smoothed)) + 1 - len(fall)
     knee = rates[highest + int(np.argmax(fall <= fall[-1] + _LEFT_OF_FALL * (fall[0] - fall[-1])))]
     return float(rates[int(np.argmin(slope))]), float(valley), float(knee)
