@@ -179,6 +179,20 @@ def test_the_weight_counts(streams: StreamSet, network: Network) -> None:
     assert losses[1] > losses[0]
 
 
+def test_it_fades_out_in_the_course_of_a_training(
+    streams: StreamSet, network: Network, objective: Objective, config: TrainConfig, tmp_path: Path
+) -> None:
+    made, learner = transcribing(streams, network), transcribing(streams, network).learner(network).eval()
+    losses = []
+    for made.progress in (0.0, 0.5, 1.0):
+        losses.append(made(learner, 4).item())
+    assert losses[1] == pytest.approx((losses[0] + losses[2]) / 2, rel=1e-5)
+    assert losses[2] == pytest.approx(objective(network, 4).item(), rel=1e-5) and losses[0] > losses[2]
+    loop.train(network.train(), made, lambda _: {"mean_recall": 0.0, "frr": 0.0}, config, 0.01, 1, tmp_path)
+    steps = config.epochs * config.steps_per_epoch
+    assert made.progress == pytest.approx(1.0 - 1.0 / steps)
+
+
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_every_architecture_transcribes_as_often_as_it_scores(streams: StreamSet, config: ModelConfig) -> None:
     network = Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=2)

@@ -232,7 +232,7 @@ class PhonemesConfig(Section):
     """The phonemes of what is said are learned beside the phrases (see `wakeword.training.phonemes`).
 
     Attributes:
-        weight: of that in the loss.
+        weight: of that in the loss at first; it falls to 0 by the end of the training.
         utterances: heard for it in each step, beside the windows of `batches`.
         longest_s: longer ones are left out.
     """

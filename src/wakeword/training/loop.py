@@ -144,6 +144,7 @@ def train(
             rate = learning_rate(step, steps, lr, config.schedule, config.warmup_share)
             for group in update.param_groups:
                 group["lr"] = rate
+            objective.progress = step / steps
             loss = objective.backward(parallel, step, scaler.scale)
             scaler.unscale_(update)
             norm = clip_gradients(learner, config.optimizer.clip_norm)

@@ -45,6 +45,7 @@ class Objective:
 
     Attributes:
         negative_weight: weight of other sound against that of the phrases; that of `loss` until it is set.
+        progress: how much of the training is done, from 0 to 1; 0 until it is set. Transcribing counts less and less.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Objective:
         self.teacher = teacher
         self.sampler, self.batches, self.device, self.dtype = sampler, batches, device, dtype
         self.accumulate, self.negative_weight = accumulate, loss.negative_weight
-        self.utterances = utterances
+        self.utterances, self.progress = utterances, 0.0
         self.coming = Prefetch(self._inputs)
         self.range_hz = frontend.f_min_hz, frontend.f_max_hz
         stretch = max(1, loss.negative_ms // (sampler.stride * FRAME_MS))
@@ -142,7 +143,8 @@ class Objective:
                 loss = self.teacher.blend(loss, logits, taught[index], self.negative_weight, taught_divisors)
             if self.utterances is not None and spoken is not None:
                 transcribed = transcription_loss(said[0], spoken.scores[rows], spoken.phonemes[rows])
-                loss = loss + self.utterances.weight / len(spoken.features) * transcribed.to(self.device)
+                weight = self.utterances.weight * (1.0 - self.progress)
+                loss = loss + weight / len(spoken.features) * transcribed.to(self.device)
             yield loss
 
     def _inputs(self, step: int) -> tuple[Batch, Utterances | None]:

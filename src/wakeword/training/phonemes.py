@@ -3,7 +3,8 @@
 A network that only ever has to tell one phrase from the rest finds what marks the voices that say it; one that must
 tell every phoneme by every voice has to hear what people have in common. After Panchapagesan et al., "Multi-Task
 Learning and Weighted Cross-Entropy for DNN-Based Keyword Spotting" (Interspeech 2016), with connectionist temporal
-classification (Graves et al., ICML 2006) in place of aligned targets. The head for it is dropped after training.
+classification (Graves et al., ICML 2006) in place of aligned targets. It counts less and less as training goes on, so
+that in the end the phrase alone decides, and the head for it is dropped after training.
 """
 
 import math
@@ -66,7 +67,7 @@ class UtteranceSampler:
         seed: of the draws.
 
     Attributes:
-        weight: of this task's loss.
+        weight: of this task's loss, to begin with.
         symbols: what the head tells apart: the phonemes, and the blank of CTC.
         texts: how many different utterances there are.
     """
