@@ -89,6 +89,7 @@ def people() -> str:
     ways = {
         "typed phrase alone": "people+people_typed",
         "typed phrase, every engine that packages give (`presets/voices.yaml`)": "people+voices+people_typed",
+        "typed phrase and some 50 recordings of each": "people+people_50",
         "typed phrase and some 200 recordings of each": "people",
     }
     columns = [(phrase, fah) for phrase in by_phrase(RESULTS / "people") for fah in ("0.5", "1")]
