@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -33,8 +34,8 @@ from wakeword.models.network import Network
 from wakeword.training import devices
 from wakeword.training.config import PhonemesConfig, TrainConfig
 from wakeword.training.objective import Objective, optimizer
-from wakeword.training.phonemes import Utterances, UtteranceSampler
-from wakeword.training.sampler import Batch, WindowSampler
+from wakeword.training.phonemes import UtteranceSampler
+from wakeword.training.sampler import WindowSampler
 
 RESULT = Path(__file__).resolve().parent / "results" / "input_speed.json"
 FRONTEND, TRAIN = FrontendConfig(), TrainConfig(phonemes=PhonemesConfig())
@@ -43,30 +44,16 @@ STEPS = 8
 _PHONEMES = 50
 FROM_DISK = ("cached", "tenth_cached")
 
-
-class InMemory(WindowSampler):
-    """Gives one batch for every step."""
-
-    def batch(self, step: int) -> Batch:
-        if not hasattr(self, "kept"):
-            windows = super().batch(0)
-            self.kept = replace(windows, features=noise_like(windows.features))
-        return self.kept
+Sampler = TypeVar("Sampler", WindowSampler, UtteranceSampler)
 
 
-class UtterancesInMemory(UtteranceSampler):
-    """Gives the same utterances for every step."""
-
-    def batch(self, step: int) -> Utterances:
-        if not hasattr(self, "kept"):
-            utterances = super().batch(0)
-            self.kept = replace(utterances, features=noise_like(utterances.features))
-        return self.kept
-
-
-def noise_like(features: np.ndarray) -> np.ndarray:
-    """Return random numbers of the same shape."""
-    return np.random.default_rng(0).standard_normal(features.shape).astype(np.float32)
+def repeating(sampler: Sampler) -> Sampler:
+    """Let a sampler give one batch for every step, of random numbers in place of features."""
+    drawn = sampler.batch(0)
+    noise = np.random.default_rng(0).standard_normal(drawn.features.shape).astype(np.float32)
+    kept = replace(drawn, features=noise)
+    sampler.batch = lambda _step: kept
+    return sampler
 
 
 def random_streams(hours: float) -> Iterator[tuple[Stream, np.ndarray, np.ndarray]]:
@@ -111,8 +98,10 @@ def objective_over(streams: StreamSet, network: Network, device: torch.device, i
     """Return the objective of training: windows and utterances of streams, or the same ones in every step."""
     assert TRAIN.phonemes is not None
     sees = network.receptive_field, network.stride
-    windows = (InMemory if in_memory else WindowSampler)(streams, 1, TRAIN.batches, TRAIN.loss, *sees, seed=1)
-    utterances = (UtterancesInMemory if in_memory else UtteranceSampler)(streams, TRAIN.phonemes, *sees, seed=1)
+    windows = WindowSampler(streams, 1, TRAIN.batches, TRAIN.loss, *sees, seed=1)
+    utterances = UtteranceSampler(streams, TRAIN.phonemes, *sees, seed=1)
+    if in_memory:
+        windows, utterances = repeating(windows), repeating(utterances)
     return Objective(windows, FRONTEND, TRAIN.batches, TRAIN.loss, device, None, utterances=utterances)
 
 

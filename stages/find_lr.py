@@ -15,11 +15,8 @@ from wakeword.models.network import Network
 from wakeword.runtime_config import RuntimeConfig
 from wakeword.training import devices, lr_range_test
 from wakeword.training.config import FindLrConfig, TrainConfig
-from wakeword.training.distillation import load_teacher
-from wakeword.training.objective import Objective
-from wakeword.training.phonemes import UtteranceSampler
+from wakeword.training.objective import training_objective
 from wakeword.training.plots import draw_lr_range_test
-from wakeword.training.sampler import WindowSampler
 
 FEATURES, CMVN, REPORT = Path("data/npy"), Path("data/cmvn.json"), Path("data/reports/find-lr")
 
@@ -43,24 +40,7 @@ def run() -> None:
     streams = StreamSet.open(FEATURES, "train", params.features.fingerprint, params.runtime.cache_mb)
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
-    sampler = WindowSampler(
-        streams, len(params.phrases), train.batches, train.loss, network.receptive_field, network.stride, seed
-    )
-    dtype = devices.precision(train.amp, device)
-    teacher = None
-    if train.teacher is not None:
-        teacher = load_teacher(train.teacher, params.features, params.phrases, params.language, device)
-    objective = Objective(
-        sampler,
-        params.features,
-        train.batches,
-        train.loss,
-        device,
-        dtype,
-        teacher=teacher,
-        utterances=UtteranceSampler.of(streams, train.phonemes, network, seed),
-        accumulate=train.accumulate,
-    )
+    objective = training_objective(train, streams, network, params.features, params.phrases, params.language, seed)
     found = lr_range_test.run(network, objective, train.optimizer, params.find_lr, seed)
     with replacing_folder(REPORT) as folder:
         write_json(

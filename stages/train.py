@@ -25,12 +25,9 @@ from wakeword.models.network import Network, parameter_count, score_stream
 from wakeword.runtime_config import RuntimeConfig
 from wakeword.training import devices, distributed, loop, mining
 from wakeword.training.config import TrainConfig
-from wakeword.training.distillation import load_teacher
 from wakeword.training.mining import Mined, write_mined
-from wakeword.training.objective import Objective
-from wakeword.training.phonemes import UtteranceSampler
+from wakeword.training.objective import training_objective
 from wakeword.training.plots import draw_training
-from wakeword.training.sampler import WindowSampler
 from wakeword.training.watching import Rows, live, write_rows
 
 FEATURES, CMVN, FOUND_LR = Path("data/npy"), Path("data/cmvn.json"), Path("data/reports/find-lr/metrics.json")
@@ -67,24 +64,7 @@ def run() -> None:
     dev = StreamSet.open(FEATURES, "dev", params.features.fingerprint)
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
-    sampler = WindowSampler(
-        train, len(params.phrases), config.batches, config.loss, network.receptive_field, network.stride, seed
-    )
-    dtype = devices.precision(config.amp, device)
-    teacher = None
-    if config.teacher is not None:
-        teacher = load_teacher(config.teacher, params.features, params.phrases, params.language, device)
-    objective = Objective(
-        sampler,
-        params.features,
-        config.batches,
-        config.loss,
-        device,
-        dtype,
-        teacher=teacher,
-        utterances=UtteranceSampler.of(train, config.phonemes, network, seed),
-        accumulate=config.accumulate,
-    )
+    objective = training_objective(config, train, network, params.features, params.phrases, params.language, seed)
     lr = suggested_lr() if config.lr == "auto" else config.lr
     data = [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
     # What only evaluate reads of its section must not make this another training.
@@ -93,8 +73,8 @@ def run() -> None:
         "data": hash_files([*data, CMVN]),
         "params": fingerprint(params.model_dump(mode="json", exclude=inert) | {"lr": lr}),
     }
-    if teacher:
-        fingerprints |= teacher.provenance(fingerprints["data"])
+    if objective.teacher:
+        fingerprints |= objective.teacher.provenance(fingerprints["data"])
     if "teacher_data" in fingerprints:
         log.warning(
             "a teacher learned from other data, which may hold what is dev or test here and have licences of its own",

@@ -219,7 +219,7 @@ def test_what_is_said_is_written_as_phonemes_where_text_and_language_are_known(t
     write(tmp_path / "raw" / "long" / "e.wav", np.concatenate([word(1.0, 30 + number) for number in range(70)]))
     (tmp_path / "raw" / "long" / "metadata.csv").write_text("path,speaker,text,language\ne.wav,s,snow boy,en")
     folders = [FolderConfig(path="positive", label="positive"), FolderConfig(path="said", label="negative")]
-    clips, _, _ = run(tmp_path, *folders, FolderConfig(path="long", label="negative"))
+    clips, _, corpus = run(tmp_path, *folders, FolderConfig(path="long", label="negative"))
     spoken = {path: clip.origin.phonemes for path, clip in clips.items()}
     # The phrase is in the language of the phrases; a piece of what is cut says only a part of the text.
     assert spoken == {
@@ -230,3 +230,5 @@ def test_what_is_said_is_written_as_phonemes_where_text_and_language_are_known(t
         "said/d.wav": None,
         "long/e.wav": None,
     }
+    pieces = [clip for clip in corpus.clips if clip.origin.path == "long/e.wav"]
+    assert len(pieces) > 1 and not any(clip.origin.phonemes for clip in pieces)

@@ -33,7 +33,7 @@ def test_texts_are_transcribed_as_dictionaries_have_them() -> None:
 def test_marks_of_other_languages_are_no_phonemes() -> None:
     (said,) = pronounce([("de", "Service")], 1).values()
     assert said[0] == "(en)"
-    assert without_marks(said) == ("s", "ɜː", "v", "ɪ", "s") or "(" not in "".join(without_marks(said))
+    assert without_marks(said) == ("s", "ɜ", "v", "ɪ", "s")
 
 
 def test_nothing_is_asked_for_nothing() -> None:

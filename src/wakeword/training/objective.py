@@ -1,6 +1,6 @@
 """One training step's forward and backward pass, shared by training and the learning-rate range test."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from wakeword.features.frontend import FRAME_MS, FrontendConfig
+from wakeword.features.store import StreamSet
 from wakeword.models.network import Network
 from wakeword.training import distributed
-from wakeword.training.config import AdamWConfig, BatchConfig, FocalConfig, LossConfig, OptimizerConfig
-from wakeword.training.devices import autocast
-from wakeword.training.distillation import Teacher, distillation_divisors
+from wakeword.training.config import AdamWConfig, BatchConfig, FocalConfig, LossConfig, OptimizerConfig, TrainConfig
+from wakeword.training.devices import autocast, precision
+from wakeword.training.distillation import Teacher, distillation_divisors, load_teacher
 from wakeword.training.losses import (
     Divisors,
     Shape,
@@ -179,6 +180,43 @@ class Objective:
         return figures
 
 
+def training_objective(
+    config: TrainConfig,
+    streams: StreamSet,
+    network: Network,
+    frontend: FrontendConfig,
+    phrases: Sequence[str],
+    language: str,
+    seed: int,
+) -> Objective:
+    """Return what the section `train` asks for, over the training streams: the range test and training share it.
+
+    Args:
+        config: the section.
+        streams: the training streams.
+        network: on the device to train on.
+        frontend: made the features.
+        phrases, language: what a teacher must know.
+        seed: of all draws.
+
+    Raises:
+        UserError: windows are too short for the network or a teacher, no phrase fits one, or a teacher can't teach.
+    """
+    device, sees = network.mean.device, (network.receptive_field, network.stride)
+    teacher = config.teacher
+    return Objective(
+        WindowSampler(streams, len(phrases), config.batches, config.loss, *sees, seed),
+        frontend,
+        config.batches,
+        config.loss,
+        device,
+        precision(config.amp, device),
+        teacher=load_teacher(teacher, frontend, phrases, language, device) if teacher is not None else None,
+        utterances=UtteranceSampler.of(streams, config.phonemes, network, seed),
+        accumulate=config.accumulate,
+    )
+
+
 def _loss_and_divisors(config: LossConfig, stretch: int) -> tuple[Callable[..., Tensor], Callable[..., Divisors]]:
     """Return the configured loss and what it divides by, which take the rest of their arguments."""
     focal = config.focal or FocalConfig(gamma=0.0)
@@ -223,7 +261,7 @@ def optimizer(network: nn.Module, config: OptimizerConfig, lr: float) -> torch.o
 def clip_gradients(learner: nn.Module, longest: float) -> Tensor:
     """Scale the network's gradient down to a length, and likewise that of a second head; return the network's length.
 
-    The second head's, by itself, is the longer at first, and would leave nothing of the network's.
+    The second head's is the longer of the two at first, and would shorten the network's.
     """
     network = distributed.alone(learner)
     own = {id(parameter) for parameter in network.parameters()}
