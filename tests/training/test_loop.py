@@ -352,15 +352,19 @@ def test_the_weight_of_other_sound_follows_the_false_alarms_when_cut_off_too(
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's compiler uses it
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("transcribed", [False, True])
 def test_a_compiled_training_is_that_of_the_plain_network_but_for_rounding(
-    streams: StreamSet, config: TrainConfig, tmp_path: Path
+    streams: StreamSet, config: TrainConfig, tmp_path: Path, transcribed: bool
 ) -> None:
+    torch.manual_seed(3)
     model = MODEL.model_copy(update={"dilations": [1], "stacks": 1, "dropout": 0.0})
     statistics = accumulate([streams.all_features], FRONTEND.fingerprint)
     plain, other = (Network(model, statistics, FRONTEND.floor, phrases=1) for _ in range(2))
     other.load_state_dict(plain.state_dict())
     sampler = WindowSampler(streams, 1, BATCHES, LOSS, plain.receptive_field, plain.stride, seed=1)
     objective = Objective(sampler, FRONTEND, BATCHES, LOSS, torch.device("cpu"), None)
+    if transcribed:
+        objective = transcribing(streams, plain)
     config = config.model_copy(update={"epochs": 1, "steps_per_epoch": 4})
     expected = loop.train(plain, objective, Scripted([0.5]), config, 0.01, 1, tmp_path / "plain").network.state_dict()
     config = config.model_copy(update={"compile": True})

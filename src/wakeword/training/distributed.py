@@ -197,7 +197,8 @@ class _SharedBatchNorm(_BatchNorm):
         mean = _Mean.apply(values.mean(others))  # type: ignore[no-untyped-call]
         centred = values - mean.view(shape)
         variance = _Mean.apply(centred.square().mean(others))  # type: ignore[no-untyped-call]
-        self._remember(mean.detach(), variance.detach(), size() * input.numel() // input.shape[1])
+        if self.track_running_stats:
+            self._remember(mean.detach(), variance.detach(), size() * input.numel() // input.shape[1])
         normalized = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             normalized = normalized * self.weight.view(shape) + self.bias.view(shape)

@@ -178,14 +178,13 @@ class Transcriber(nn.Module):
 def _statistics_kept(network: nn.Module) -> Iterator[None]:
     """Let batch normalization forget what it sees: streams sound like the windows, not like utterances end to end."""
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum = 0.0
+        norm.track_running_stats = False
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def transcription_loss(logits: Tensor, scores: Sequence[int], phonemes: Sequence[Sequence[int]]) -> Tensor:
