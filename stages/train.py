@@ -121,7 +121,8 @@ def run() -> None:
         average = {} if trained.average is None else {"average": asdict(trained.average)}
         write_json(folder / "metrics.json", figures | average)
         write_rows(folder / "epochs.csv", trained.history)
-        draw_training(folder / "epochs.png", trained.history, trained.kept_epochs)
+        transcribed = objective.utterances is not None
+        draw_training(folder / "epochs.png", trained.history, trained.kept_epochs, transcribed=transcribed)
     write_mined(MINED, trained.mined)
     save(MODEL, model, params.model)
     loop.forget(checkpoints)

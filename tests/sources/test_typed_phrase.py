@@ -74,7 +74,7 @@ def test_counts_and_labels(spoken: list[Utterance]) -> None:
         assert len(said) == CONFIG.positives
         assert {(u.text, u.label, u.kind) for u in said} == {(phrase, "positive", "phrase")}
     assert len(of(spoken, None)) == CONFIG.negatives
-    assert all(u.label == ("negative" if u.kind == "sentence" else "hard_negative") for u in of(spoken, None))
+    assert all(u.label == ("negative" if u.kind in {"sentence", "word"} else "hard_negative") for u in of(spoken, None))
 
 
 def test_parameters_stay_in_their_ranges_and_fill_them(spoken: list[Utterance]) -> None:
@@ -144,7 +144,7 @@ def test_no_negative_holds_a_phrase(negatives: list[Utterance]) -> None:
 
 def test_homophones_of_the_phrase_are_not_similar() -> None:
     """And a kind without a share does not occur."""
-    kinds = NegativeKinds(sentence=0.0, similar=1.0, part=0.0, reordered=0.0, in_sentence=0.0)
+    kinds = NegativeKinds(sentence=0.0, word=0.0, similar=1.0, part=0.0, reordered=0.0, in_sentence=0.0)
     config = CONFIG.model_copy(update={"positives": 0, "negatives": 400, "kinds": kinds})
     said = utterances(config, ["night light"], "en", 0)
     texts = {utterance.text for utterance in said}
@@ -163,7 +163,7 @@ def test_what_sounds_like_the_phrase_is_no_negative_wherever_its_words_are_cut(
 ) -> None:
     """espeak-ng writes an affricate as one phoneme, and a stop before a fricative as two; people hear no difference."""
     monkeypatch.setattr(typed_phrase, "similar_texts", lambda *_: [sounds_the_same, does_not])
-    kinds = NegativeKinds(sentence=0.0, similar=1.0, part=0.0, reordered=0.0, in_sentence=0.0)
+    kinds = NegativeKinds(sentence=0.0, word=0.0, similar=1.0, part=0.0, reordered=0.0, in_sentence=0.0)
     config = CONFIG.model_copy(update={"positives": 0, "negatives": 20, "kinds": kinds})
     assert {utterance.text for utterance in utterances(config, [phrase], "en", 0)} == {does_not}
 
@@ -187,6 +187,16 @@ def test_sentences_are_usual_words(negatives: list[Utterance]) -> None:
     ranks = {word: rank for rank, word in enumerate(wordfreq.top_n_list("en", 4_000))}
     assert set(drawn) <= set(ranks)
     assert np.median([ranks[word] for word in drawn]) < 1_000
+
+
+def test_words_alone_are_usual_and_not_only_the_commonest(negatives: list[Utterance]) -> None:
+    alone = [utterance for utterance in negatives if utterance.kind == "word"]
+    assert {len(utterance.text.split()) for utterance in alone} == {1, 2, 3}
+    ranks = {word: rank for rank, word in enumerate(wordfreq.top_n_list("en", 4_000))}
+    drawn = [ranks[word] for utterance in alone for word in utterance.text.split()]
+    sentences = [utterance for utterance in negatives if utterance.kind == "sentence"]
+    assert np.median(drawn) > 2 * np.median([ranks[word] for u in sentences for word in words_of(u.text)])
+    assert len({utterance.text for utterance in alone}) > 0.9 * len(alone)
 
 
 def test_sentences_hold_the_phrases_words_and_those_near_them(negatives: list[Utterance]) -> None:
@@ -366,7 +376,7 @@ def test_other_languages_speak_their_own_words() -> None:
         {"engines": {"espeak": {"pitch": [0, 100]}}},
         {"engines": {"espeak": {"voices": []}}},
         {"kinds": {"sentence": 0.5, "similar": 0.2, "part": 0.2}},
-        {"kinds": {"sentence": 1.2, "similar": -0.2, "part": 0.0, "reordered": 0.0, "in_sentence": 0.0}},
+        {"kinds": {"sentence": 1.2, "word": -0.2, "similar": 0.0, "part": 0.0, "reordered": 0.0, "in_sentence": 0.0}},
         {"kinds": {"sentense": 0.5}},
         {"running_pace": [1.3, 1.0]},
         {"speed": 3},

@@ -59,11 +59,13 @@ def test_by_default_only_what_always_was_is_reported(project: Path) -> None:
     assert set(metrics["dev"]) == set(epochs[0])
 
 
-def test_the_average_and_the_weights_are_reported(project: Path) -> None:
+@pytest.mark.parametrize("average_best", [2, 5])
+def test_the_average_and_the_weights_are_reported(project: Path, average_best: int) -> None:
+    """The average of all epochs, where there are fewer than are to be averaged."""
     control = {"target_fah": 100.0, "gain": 1.0}
-    metrics, epochs = trained(average_best=2, fah_control=control, accumulate=2, schedule="one_cycle")
+    metrics, epochs = trained(average_best=average_best, fah_control=control, accumulate=2, schedule="one_cycle")
     average = metrics["average"]
-    assert len(average["epochs"]) == 2 and metrics["best_epoch"] in average["epochs"]
+    assert len(average["epochs"]) == min(average_best, 3) and metrics["best_epoch"] in average["epochs"]
     shipped = average["figures"] if average["kept"] else epochs[metrics["best_epoch"] - 1]
     assert metrics["dev"]["mean_recall"] == pytest.approx(float(shipped["mean_recall"]), rel=1e-4)
     weights = [float(row["negative_weight"]) for row in epochs]

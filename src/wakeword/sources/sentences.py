@@ -1,4 +1,4 @@
-"""Running speech of the usual words of a language: sentences that mean nothing, with the melody of those that do."""
+"""Speech of the usual words of a language: sentences that mean nothing, with the melody of those that do, and words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,9 @@ _ENDS, _END_SHARES = (".", "?", "!", ""), (0.6, 0.2, 0.1, 0.1)
 _PAUSE_FROM_WORDS = 6
 _PAUSE_PROBABILITY = 0.5
 _TWO_KNOWN = 0.3
+# Said alone, "the" and "of" are rare: words are drawn by the root of their share in sentences.
+_ALONE_EXPONENT = 0.5
+_ALONE_SHARES = (0.5, 0.35, 0.15)
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,12 @@ class Vocabulary:
     shares: np.ndarray
     phonemes: list[tuple[str, ...]]
 
-    def draw(self, number: int, rng: np.random.Generator) -> list[str]:
-        """Return words, none of them twice as long as there are enough."""
+    def draw(self, number: int, rng: np.random.Generator, exponent: float = 1.0) -> list[str]:
+        """Return words, none of them twice as long as there are enough, by their shares to the power `exponent`."""
         again = bool(number > np.count_nonzero(self.shares))
-        return [self.words[at] for at in rng.choice(len(self.words), size=number, p=self.shares, replace=again)]
+        shares = self.shares**exponent
+        chosen = rng.choice(len(self.words), size=number, p=shares / shares.sum(), replace=again)
+        return [self.words[at] for at in chosen]
 
 
 def sentence(vocabulary: Vocabulary, rng: np.random.Generator, known: Sequence[str] = ()) -> str:
@@ -50,3 +55,14 @@ def sentence(vocabulary: Vocabulary, rng: np.random.Generator, known: Sequence[s
     if len(words) >= _PAUSE_FROM_WORDS and rng.random() < _PAUSE_PROBABILITY:
         words[int(rng.integers(1, len(words) - 2))] += ","
     return " ".join(words) + str(rng.choice(_ENDS, p=_END_SHARES))
+
+
+def words_alone(vocabulary: Vocabulary, rng: np.random.Generator) -> str:
+    """Return one to three words, as long as a phrase is, that are not part of a sentence: what people call or answer.
+
+    Args:
+        vocabulary: where the words come from.
+        rng: decides everything.
+    """
+    number = 1 + int(rng.choice(len(_ALONE_SHARES), p=_ALONE_SHARES))
+    return " ".join(vocabulary.draw(number, rng, _ALONE_EXPONENT))

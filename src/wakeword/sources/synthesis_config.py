@@ -14,7 +14,7 @@ from wakeword.sources.voice_change import VoiceChangeConfig
 KEY = "ingest.synthesis"
 
 
-Kind = Literal["sentence", "similar", "part", "reordered", "in_sentence"]
+Kind = Literal["sentence", "word", "similar", "part", "reordered", "in_sentence"]
 """What a negative utterance may be; evaluation reports by it."""
 
 
@@ -23,6 +23,7 @@ class NegativeKinds(Section):
 
     Attributes:
         sentence: running sentences of the language's usual words, drawn by how frequent they are.
+        word: one to three such words, alone.
         similar: words that sound nearly like the phrase.
         part: parts of the phrase, alone.
         reordered: the phrase's words, or the parts of its only word, in other orders.
@@ -31,9 +32,10 @@ class NegativeKinds(Section):
     """
 
     sentence: float = Field(0.5, ge=0, le=1)
-    similar: float = Field(0.18, ge=0, le=1)
-    part: float = Field(0.1, ge=0, le=1)
-    reordered: float = Field(0.07, ge=0, le=1)
+    word: float = Field(0.13, ge=0, le=1)
+    similar: float = Field(0.13, ge=0, le=1)
+    part: float = Field(0.06, ge=0, le=1)
+    reordered: float = Field(0.03, ge=0, le=1)
     in_sentence: float = Field(0.15, ge=0, le=1)
 
     @model_validator(mode="after")

@@ -1,8 +1,9 @@
 """From a typed phrase to a list of utterances: what is to be said. Who says it, and how, stands in `casting`.
 
-Positives say the phrase. Negatives are running sentences, words that sound nearly like the phrase, parts of the phrase,
-the same in another order, and the phrase's own and nearly the same words within running sentences; none of them holds
-the phrase, as text or as a sequence of phonemes in any accent used. All speakers say both.
+Positives say the phrase. Negatives are running sentences, usual words by themselves, words that sound nearly like the
+phrase, parts of the phrase, the same in another order, and the phrase's own and nearly the same words within running
+sentences; none of them holds the phrase, as text or as a sequence of phonemes in any accent used. All speakers say
+both.
 
 Each utterance depends on the seed, its kind of use and its own number, not on how many there are: more utterances
 leave the earlier ones as they were.
@@ -26,7 +27,7 @@ from wakeword.engines.espeak import accents
 from wakeword.sources.casting import casting
 from wakeword.sources.phoneme_distance import difference
 from wakeword.sources.pronunciation import Phonemes, Request, pronounce, without_marks
-from wakeword.sources.sentences import Vocabulary, sentence
+from wakeword.sources.sentences import Vocabulary, sentence, words_alone
 from wakeword.sources.synthesis import Utterance
 from wakeword.sources.synthesis_config import KEY, Kind, SynthesisConfig
 from wakeword.workers import count
@@ -60,6 +61,7 @@ _GOLDEN_SHARE = (math.sqrt(5) - 1) / 2
 # espeak-ng's names of languages that wordfreq calls otherwise.
 _OTHER_NAMES = {"bs": "sh", "cmn": "zh", "hr": "sh", "no": "nb", "sr": "sh"}
 
+_ANY_PHRASE: frozenset[Kind] = frozenset({"sentence", "word"})
 RUNNING: frozenset[Kind] = frozenset({"sentence", "in_sentence"})
 """Kinds of negatives that are running speech, which people say faster than a wake phrase."""
 
@@ -93,7 +95,7 @@ def utterances(
     _check_apart(phrases, spoken)
 
     def utterance(stream: Sequence[int], index: int, text: str, phrase: str | None, kind: str) -> Utterance:
-        label: Label = "positive" if phrase else "negative" if kind == "sentence" else "hard_negative"
+        label: Label = "positive" if phrase else "negative" if kind in _ANY_PHRASE else "hard_negative"
         return Utterance(text, label, phrase, kind, language, *cast(stream, index, kind in RUNNING))
 
     positives = [
@@ -275,12 +277,14 @@ def _negative_texts(
     kinds: list[Kind], phrases: Sequence[str], vocabulary: Vocabulary, spoken: _Spoken, seed: int
 ) -> list[str]:
     choices = {phrase: _choices(phrase, vocabulary, spoken.say) for phrase in phrases}
-    for phrase, kind in itertools.product(phrases, sorted(set(kinds) - {"sentence"})):
+    for phrase, kind in itertools.product(phrases, sorted(set(kinds) - _ANY_PHRASE)):
         if not choices[phrase][kind]:
             log.warning(f"there is nothing of the kind '{kind}' for the phrase; sentences stand in", phrase=phrase)
 
     def draw(index: int, attempt: int) -> str:
         rng = np.random.default_rng([seed, _TEXT, index, attempt])
+        if kinds[index] == "word":
+            return words_alone(vocabulary, rng)
         choice = choices[phrases[int(rng.integers(len(phrases)))]][kinds[index]]
         if kinds[index] in RUNNING or not choice:
             return sentence(vocabulary, rng, choice)
@@ -312,6 +316,7 @@ def _choices(phrase: str, vocabulary: Vocabulary, say: Saying) -> dict[Kind, lis
     within = [*itertools.islice(itertools.cycle(known), max(len(known), len(near))), *near]  # about as many of each
     return {
         "sentence": [],
+        "word": [],
         "similar": similar,
         "part": parts,
         "reordered": reordered(phrase, parts),

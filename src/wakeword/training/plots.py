@@ -29,12 +29,16 @@ def draw_lr_range_test(path: Path, found: LrRangeTest) -> None:
     _save(figure, path)
 
 
-def draw_training(path: Path, history: list[dict[str, float]], kept: list[int]) -> None:
-    """Draw loss and dev figures against the epoch, with the kept epoch marked, or those whose average was."""
+def draw_training(path: Path, history: list[dict[str, float]], kept: list[int], *, transcribed: bool) -> None:
+    """Draw loss and dev figures against the epoch, with the kept epoch marked, or those whose average was.
+
+    Args:
+        transcribed: the loss holds that of telling phonemes, the less the later.
+    """
     epochs = [row["epoch"] for row in history]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     left.plot(epochs, [row["loss"] for row in history], marker="o", markersize=3)
-    left.set(xlabel="epoch", ylabel="mean training loss", title="Training loss")
+    left.set(xlabel="epoch", ylabel="mean training loss", title=f"Training loss{', phonemes included' * transcribed}")
     recall = [100 * row["mean_recall"] for row in history]
     right.plot(epochs, recall, marker="o", markersize=3, color="C2")
     right.set(xlabel="epoch", ylabel="%", ylim=(0, 100), title="Dev: mean recall over 0 to 2 false alarms an hour")
