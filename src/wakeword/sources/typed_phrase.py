@@ -61,7 +61,8 @@ _GOLDEN_SHARE = (math.sqrt(5) - 1) / 2
 # espeak-ng's names of languages that wordfreq calls otherwise.
 _OTHER_NAMES = {"bs": "sh", "cmn": "zh", "hr": "sh", "no": "nb", "sr": "sh"}
 
-_ANY_PHRASE: frozenset[Kind] = frozenset({"sentence", "word"})
+# Kinds of negatives that are the same whatever the phrase is.
+_GENERAL: frozenset[Kind] = frozenset({"sentence", "word"})
 RUNNING: frozenset[Kind] = frozenset({"sentence", "in_sentence"})
 """Kinds of negatives that are running speech, which people say faster than a wake phrase."""
 
@@ -95,7 +96,7 @@ def utterances(
     _check_apart(phrases, spoken)
 
     def utterance(stream: Sequence[int], index: int, text: str, phrase: str | None, kind: str) -> Utterance:
-        label: Label = "positive" if phrase else "negative" if kind in _ANY_PHRASE else "hard_negative"
+        label: Label = "positive" if phrase else "negative" if kind in _GENERAL else "hard_negative"
         return Utterance(text, label, phrase, kind, language, *cast(stream, index, kind in RUNNING))
 
     positives = [
@@ -277,7 +278,7 @@ def _negative_texts(
     kinds: list[Kind], phrases: Sequence[str], vocabulary: Vocabulary, spoken: _Spoken, seed: int
 ) -> list[str]:
     choices = {phrase: _choices(phrase, vocabulary, spoken.say) for phrase in phrases}
-    for phrase, kind in itertools.product(phrases, sorted(set(kinds) - _ANY_PHRASE)):
+    for phrase, kind in itertools.product(phrases, sorted(set(kinds) - _GENERAL)):
         if not choices[phrase][kind]:
             log.warning(f"there is nothing of the kind '{kind}' for the phrase; sentences stand in", phrase=phrase)
 
@@ -316,7 +317,6 @@ def _choices(phrase: str, vocabulary: Vocabulary, say: Saying) -> dict[Kind, lis
     within = [*itertools.islice(itertools.cycle(known), max(len(known), len(near))), *near]  # about as many of each
     return {
         "sentence": [],
-        "word": [],
         "similar": similar,
         "part": parts,
         "reordered": reordered(phrase, parts),

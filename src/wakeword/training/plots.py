@@ -38,7 +38,8 @@ def draw_training(path: Path, history: list[dict[str, float]], kept: list[int], 
     epochs = [row["epoch"] for row in history]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     left.plot(epochs, [row["loss"] for row in history], marker="o", markersize=3)
-    left.set(xlabel="epoch", ylabel="mean training loss", title=f"Training loss{', phonemes included' * transcribed}")
+    title = "Training loss, phonemes included" if transcribed else "Training loss"
+    left.set(xlabel="epoch", ylabel="mean training loss", title=title)
     recall = [100 * row["mean_recall"] for row in history]
     right.plot(epochs, recall, marker="o", markersize=3, color="C2")
     right.set(xlabel="epoch", ylabel="%", ylim=(0, 100), title="Dev: mean recall over 0 to 2 false alarms an hour")
