@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -89,3 +91,18 @@ def test_an_exception_is_raised_here_and_no_process_is_left() -> None:
 def test_the_number_of_workers_is_what_was_asked_for_or_one_a_core() -> None:
     assert count(3) == 3
     assert count(None) == len(os.sched_getaffinity(0))
+
+
+def test_workers_do_not_run_the_script_again(tmp_path: Path) -> None:
+    """A stage's imports take seconds, and each of its pools would wait for them."""
+    script, ran = tmp_path / "script.py", tmp_path / "ran"
+    script.write_text(
+        f"open({str(ran)!r}, 'a').write('once ')\n"
+        "from math import sqrt\n"
+        "from wakeword.workers import ordered_map\n"
+        "if __name__ == '__main__':\n"
+        "    print(list(ordered_map(sqrt, [4.0, 9.0], 2)), __file__)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split("\n")[0] == f"[2.0, 3.0] {script}"
+    assert ran.read_text() == "once "

@@ -39,8 +39,8 @@ def ordered_map(
     """Yield `function(item)` for each item, in the items' order, whatever the number of workers.
 
     Args:
-        function: a picklable module-level function (or `functools.partial` of one). An exception that it
-            raises is raised here.
+        function: a picklable function of a module (or `functools.partial` of one), not of the script that runs: a
+            worker does not import that. An exception that it raises is raised here.
         items: consumed lazily, never far ahead of what was yielded.
         workers: number of processes. They start by `spawn`, die with this process, and ignore Ctrl-C, which
             is this process's to answer.
@@ -106,7 +106,8 @@ class _Worker:
         resource_tracker.ensure_running()  # starting it later would unblock the signal
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self.process.start()
+            with _script_unknown():
+                self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
@@ -140,6 +141,18 @@ class _Worker:
         self.connection.close()
         self.process.kill()
         self.process.join()
+
+
+@contextlib.contextmanager
+def _script_unknown() -> Generator[None, None, None]:
+    """Hide which script runs: each worker would import it first, which takes seconds where a stage imports torch."""
+    script = vars(sys.modules["__main__"])
+    hidden: dict[str, Any] = {name: script.pop(name) for name in ("__file__", "__spec__") if name in script}
+    script["__spec__"] = None
+    try:
+        yield
+    finally:
+        script.update(hidden)
 
 
 def _serve(connection: Connection, function: Callable[[Any], Any], parent: int) -> None:
