@@ -37,6 +37,15 @@ def test_a_soft_start_counts_while_it_stands_out_of_the_noise() -> None:
     assert end / RATE == pytest.approx(1.7, abs=0.05)
 
 
+def test_a_word_after_a_loud_hiss_counts() -> None:
+    """As the rest of “smart mirror” does after an “s” close to the microphone."""
+    hiss = np.diff(np.random.default_rng(0).standard_normal(round(0.1 * RATE) + 1), n=1)
+    hum = 0.06 * np.sin(2 * np.pi * 220 * np.arange(round(0.6 * RATE)) / RATE)
+    start, end = active_interval(laid(np.concatenate([0.3 * hiss / hiss.std(), hum]), 1.0, 3.0, -75, 2))
+    assert start / RATE == pytest.approx(1.0, abs=0.05)
+    assert end / RATE == pytest.approx(1.7, abs=0.05)
+
+
 @pytest.mark.parametrize("click_ms", [1, 10, 29])
 @pytest.mark.parametrize("click_at", [0.2, 2.6])
 @pytest.mark.parametrize("loudness", [0.3, 0.9])
