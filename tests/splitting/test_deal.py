@@ -204,6 +204,20 @@ def test_people_who_never_say_the_phrase_are_warned_of(tmp_path: Path) -> None:
     assert not warned([spoken_by_machine(one) for one in people], "both synthetic")
 
 
+def test_few_recordings_among_many_synthetic_clips_are_warned_of(tmp_path: Path) -> None:
+    def spoken_by_machine(one: Clip) -> Clip:
+        return replace(one, origin=replace(one.origin, synthesis={"engine": "espeak-ng"}))
+
+    machines = [spoken_by_machine(one) for one in corpus(300)]
+    people = [clip(1000 + n, "positive" if n % 2 else "negative", f"speaker=p{n}") for n in range(10)]
+    config = SplitConfig(pins={"speaker=p[0-4]": "dev", "speaker=p*": "train"})
+    run(tmp_path, [*machines, *people], config)
+    told = "\n".join(json.loads((tmp_path / "report" / "metrics.json").read_text())["warnings"])
+    assert "dev has only 2 recordings of 'hey computer', so that synthetic ones judge beside them" in told
+    assert "dev has only 3 recordings of other speech" in told
+    assert "test has only" not in told and "train has only" not in told
+
+
 def test_a_missing_split_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train.json is missing"):
         read_splits(tmp_path)

@@ -10,7 +10,7 @@ from typing import Any
 from wakeword.base import files, log
 from wakeword.base.errors import UserError
 from wakeword.corpus.manifest import LABELS, Clip, tally
-from wakeword.corpus.splits import SPLITS, SplitName, write_splits
+from wakeword.corpus.splits import ENOUGH_RECORDINGS, SPLITS, SplitName, write_splits
 from wakeword.splitting.config import SplitConfig
 
 FEW_POSITIVES = 20
@@ -165,6 +165,8 @@ def _warnings(members: dict[SplitName, list[Clip]], phrases: list[str]) -> list[
                 found.append(
                     f"{name} has only {count} positive clips of '{phrase}', so that its figures say little; add more"
                 )
+        if name != "train":
+            found += _few_recordings(name, members[name], phrases)
     found += _synthetic_alone(members["train"], phrases)
     spoken = [clip for name in SPLITS for clip in members[name] if _is_negative(clip) or clip.origin.phrase]
     unknown = sum(not clip.origin.group_known for clip in spoken)
@@ -173,6 +175,21 @@ def _warnings(members: dict[SplitName, list[Clip]], phrases: list[str]) -> list[
             f"it is unknown who speaks in {unknown} of {len(spoken)} clips, so that one person may be in train and in "
             "test, and test figures may flatter; name speakers (see the ingest report)"
         )
+    return found
+
+
+def _few_recordings(name: SplitName, clips: list[Clip], phrases: list[str]) -> list[str]:
+    """Warn where there are recordings in dev or test, but too few to judge by without synthetic clips beside them."""
+    parts = {f"'{phrase}'": [clip for clip in clips if clip.origin.phrase == phrase] for phrase in phrases}
+    parts["other speech"] = [clip for clip in clips if clip.origin.label == "negative"]
+    found = []
+    for what, those in parts.items():
+        recorded = sum(not clip.synthetic for clip in those)
+        if 0 < recorded < min(ENOUGH_RECORDINGS, len(those)):
+            found.append(
+                f"{name} has only {recorded} recordings of {what}, so that synthetic ones judge beside them and its "
+                f"figures say little of people; add some, until it has {ENOUGH_RECORDINGS}"
+            )
     return found
 
 
