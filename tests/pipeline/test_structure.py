@@ -161,6 +161,21 @@ def test_each_stage_declares_the_sections_that_its_script_reads() -> None:
         assert declared == fields - {"runtime"}, name
 
 
+def test_find_lr_declares_all_of_train_that_its_loss_is_made_of() -> None:
+    """`train` whole would rerun it for a number of epochs; once `train.phonemes` was forgotten."""
+
+    def read(path: str, function: str, name: str) -> set[str]:
+        tree = ast.parse((ROOT / path).read_text())
+        (body,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+        members = (node for node in ast.walk(body) if isinstance(node, ast.Attribute))
+        return {node.attr for node in members if isinstance(node.value, ast.Name) and node.value.id == name}
+
+    used = read("src/wakeword/training/objective.py", "training_objective", "config")
+    used |= read("stages/find_lr.py", "run", "train")
+    params = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["find-lr"]["params"]
+    assert {f"train.{key}" for key in used} == {param for param in params if param.startswith("train.")}
+
+
 def test_params_yaml_holds_every_key_that_the_schema_knows() -> None:
     params = params_schema.load(params_schema.Params, ROOT / "params.yaml")
     written = yaml.safe_load((ROOT / "params.yaml").read_text())
