@@ -226,10 +226,21 @@ def test_a_users_own_settings_do_not_speak(tmp_path: Path, monkeypatch: pytest.M
 def test_one_person_is_one_group_whichever_engine_has_the_voice() -> None:
     assert of_festival("kal_diphone").group == of_flite("kal16").group == of_flite("kal").group == "flite:kal16"
     assert of_festival("cmu_us_slt_arctic_hts").group == of_flite("slt").group
-    assert of_flite("voices/cmu_us_aew.flitevox").group == "flite:cmu_us_aew"
+    assert (
+        of_flite("voices/cmu_us_aew.flitevox").group == "flite:aew" != of_flite("voices/cmu_indic_aew.flitevox").group
+    )
     assert of_festival("ked_diphone").group == "festival:ked_diphone"
     assert of_festival("en1_mbrola").group == of_festival("rab_diphone").group
-    assert of_rhvoice("slt").group == of_flite("slt").group
+    for name in ("slt", "rms", "awb"):
+        built_in, file = of_flite(name).group, of_flite(f"voices/cmu_us_{name}.flitevox").group
+        assert (
+            built_in
+            == file
+            == of_festival(f"cmu_us_{name}_arctic_clunits").group
+            == of_festival(f"cmu_us_{name}_cg").group
+        )
+    for voice, name in (("slt", "slt"), ("alan", "awb"), ("bdl", "bdl"), ("clb", "clb")):
+        assert of_rhvoice(voice).group == of_festival(f"cmu_us_{name}_arctic_clunits").group
 
 
 def test_a_voice_that_must_not_be_sold_says_so() -> None:

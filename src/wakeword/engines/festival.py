@@ -8,7 +8,7 @@ import numpy as np
 
 from wakeword.base.errors import UserError
 from wakeword.engines import program
-from wakeword.engines.speaker import KEY, LICENCE, Cast, ascii_letters
+from wakeword.engines.speaker import KEY, LICENCE, Cast, arctic_group, ascii_letters
 from wakeword.engines.voice import Manner, Voice, VoicesConfig, chosen, drawn_manner
 
 ENGINE = "festival"
@@ -17,15 +17,8 @@ PACKAGES = "festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts"
 _MBROLA_LICENCE = "MBROLA database: not for products that are sold, without its owner's permission"
 # The voice don reaches full scale at twice this.
 _VOLUME = "0.5"
-# People who lend their voice elsewhere, too: they must not be in train with one engine and in test with the other.
-_SAME_SPEAKER = {
-    "kal_diphone": "flite:kal16",
-    "cmu_us_slt_arctic_hts": "flite:slt",
-    "cmu_us_slt_arctic_clunits": "flite:slt",
-    "cmu_us_rms_arctic_clunits": "flite:rms",
-    "cmu_us_awb_arctic_clunits": "flite:awb",
-    "en1_mbrola": "festival:rab_diphone",
-}
+# People who lend their voice elsewhere, too, beside those of `arctic_group`.
+_SAME_SPEAKER = {"kal_diphone": "flite:kal16", "en1_mbrola": "festival:rab_diphone"}
 _LANGUAGES = {"english": "en", "americanenglish": "en", "britishenglish": "en", "spanish": "es", "italian": "it"}
 
 _LIST = (
@@ -77,7 +70,7 @@ def cast(config: FestivalConfig, language: str, root: Path) -> Cast:
 
 def group(voice: str) -> str:
     """Return whose voice it is."""
-    return _SAME_SPEAKER.get(voice, f"{ENGINE}:{voice}")
+    return arctic_group(voice) or _SAME_SPEAKER.get(voice, f"{ENGINE}:{voice}")
 
 
 def licence(voice: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from wakeword.base.errors import UserError
 from wakeword.engines import program
-from wakeword.engines.speaker import KEY, Cast, VoiceFile, ascii_letters
+from wakeword.engines.speaker import KEY, Cast, VoiceFile, arctic_group, ascii_letters
 from wakeword.engines.voice import Manner, Voice, VoicesConfig, chosen, drawn_manner
 
 ENGINE = "flite"
@@ -60,7 +60,7 @@ def cast(config: FliteConfig, language: str, root: Path) -> Cast:
 def group(voice: str) -> str:
     """Return whose voice it is."""
     name = PurePosixPath(voice).stem
-    return f"{ENGINE}:{_SAME_SPEAKER.get(name, name)}"
+    return arctic_group(name) or f"{ENGINE}:{_SAME_SPEAKER.get(name, name)}"
 
 
 def write(root: str, manner: Manner, text: str, sound: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from wakeword.base.errors import UserError
 from wakeword.engines import program
-from wakeword.engines.speaker import KEY, LICENCE, Cast, Factors, ascii_letters
+from wakeword.engines.speaker import KEY, LICENCE, Cast, Factors, arctic_group, ascii_letters
 from wakeword.engines.voice import Manner, Voice, VoicesConfig, chosen, drawn_manner
 
 ENGINE = "rhvoice"
@@ -27,8 +27,8 @@ _LANGUAGES = {
     "tt": "Tatar",
     "uk": "Ukrainian",
 }
-# People whose CMU ARCTIC recordings flite's voices are of, too.
-_SAME_SPEAKER = {"alan": "flite:awb", "slt": "flite:slt"}
+# The CMU ARCTIC recordings that its voices are made of; flite's and festival's are, too.
+_ARCTIC = {"alan": "cmu_us_awb", "bdl": "cmu_us_bdl", "clb": "cmu_us_clb", "slt": "cmu_us_slt"}
 _LICENCES = {"evgeniy-eng": "CC-BY-NC-ND-4.0", "lyubov": "CC-BY-NC-ND-4.0"}
 
 
@@ -60,7 +60,7 @@ def cast(config: RhvoiceConfig, language: str, root: Path) -> Cast:
 
 def group(voice: str) -> str:
     """Return whose voice it is."""
-    return _SAME_SPEAKER.get(voice, f"{ENGINE}:{voice}")
+    return arctic_group(_ARCTIC.get(voice, voice)) or f"{ENGINE}:{voice}"
 
 
 def licence(voice: str) -> str:

@@ -1,5 +1,6 @@
 """What every engine gives: a cast of voices, and speakers, each a voice with a manner of speaking, that say a text."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,19 @@ Amounts = Annotated[
     list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2), AfterValidator(rising)
 ]
 """Lowest and highest of what there may be nothing of."""
+
+
+# Made of the CMU ARCTIC recordings (Kominek and Black, 2003), by whoever: "cmu_us_slt_arctic_hts", "cmu_us_slt_cg".
+_ARCTIC = re.compile(r"cmu_us_([a-z]+)(?:_(?:arctic|cg|clunits|hts)\w*)?")
+
+
+def arctic_group(voice: str) -> str | None:
+    """Return whose voice it is, for one that is named as those made of the CMU ARCTIC recordings are; else None.
+
+    These people lend their voice to several engines, and must not be in train with one and in test with another.
+    """
+    made_of = _ARCTIC.fullmatch(voice)
+    return f"flite:{made_of[1]}" if made_of else None
 
 
 class EngineConfig(Section):
