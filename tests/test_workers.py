@@ -1,5 +1,6 @@
 """Results in order whatever the number of workers; a crash or a hang costs one item; nothing outlives the map."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -10,9 +11,11 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
+from wakeword.features.frontend import FrontendConfig, log_mel
 from wakeword.workers import Crash, count, ordered_map
 
 
@@ -34,6 +37,21 @@ def misbehave(value: int) -> int:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_results_come_in_the_order_of_the_items(workers: int) -> None:
     assert list(ordered_map(square_slowly, range(20), workers)) == [value * value for value in range(20)]
+
+
+def features_of_noise(seed: int) -> str:
+    pcm = (np.random.default_rng(seed).standard_normal(16_000 * 60) * 2000).astype(np.int16)
+    return hashlib.sha256(log_mel(pcm, FrontendConfig()).tobytes()).hexdigest()
+
+
+def test_the_number_of_cores_changes_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy shares a matrix product among as many threads as there are cores, and rounds it otherwise."""
+    found = set()
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", threads)
+        found |= set(ordered_map(features_of_noise, [0], 1))
+        assert os.environ["OPENBLAS_NUM_THREADS"] == threads
+    assert len(found) == 1
 
 
 def noting(drawn: list[int]) -> Iterator[int]:

@@ -16,6 +16,8 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -106,7 +108,7 @@ class _Worker:
         resource_tracker.ensure_running()  # starting it later would unblock the signal
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with _script_unknown():
+            with _script_unknown(), _one_thread():
                 self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -153,6 +155,24 @@ def _script_unknown() -> Generator[None, None, None]:
         yield
     finally:
         script.update(hidden)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Generator[None, None, None]:
+    """Let a worker's matrix products use one thread: how they are shared among cores changes how they are rounded.
+
+    NumPy's BLAS reads the number of threads when it is loaded, hence from the environment that the worker starts with.
+    """
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _serve(connection: Connection, function: Callable[[Any], Any], parent: int) -> None:
