@@ -138,7 +138,7 @@ def examine(phrase: str, index: int, policy: Policy, test: Material, dev: Materi
     report = {
         "frr_at_fah": report_curve(curve, template, streams, test.scores, index, shift, config),
         "clips": report_clips(heard.scores, heard.is_phrase, heard.fired, heard.groups),
-        "clips_fired": _fired_by_kind(test.clips, heard.fired),
+        "clips_fired": fired_by_kind(phrase, test.clips, heard.fired),
         "calibration": calibration,
         "slices": {
             "misses": keyword_slices(keywords, levels, known, around),
@@ -174,14 +174,16 @@ def _calibration(test: HeardAlone, dev: HeardAlone) -> tuple[dict[str, Any] | No
     }
 
 
-def _fired_by_kind(clips: Sequence[Clip], fired: np.ndarray) -> dict[str, dict[str, Any]]:
+def fired_by_kind(phrase: str, clips: Sequence[Clip], fired: np.ndarray) -> dict[str, dict[str, Any]]:
     """Return, for each kind of clip, how many set the detector off when heard alone.
 
-    Streams hold few of the clips that sound like the phrase; here each counts once.
+    Streams hold few of the clips that sound like the phrase; here each counts once. "phrase" are clips of this phrase;
+    those of the others are "another phrase".
     """
     by_kind: dict[str, list[bool]] = {}
     for clip, one in zip(clips, fired.tolist(), strict=True):
-        by_kind.setdefault(clip.origin.kind, []).append(one)
+        other = clip.origin.phrase not in (None, phrase)
+        by_kind.setdefault("another phrase" if other else clip.origin.kind, []).append(one)
     return {
         kind: {
             "clips": len(each),

@@ -1,7 +1,6 @@
 """From the scores of many streams to figures for each phrase: what training selects by and evaluate reports."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 
 from wakeword.detection.policy import Policy, detect
 from wakeword.evaluation.config import EvaluateConfig
-from wakeword.evaluation.intervals import poisson_rate, proportion
+from wakeword.evaluation.intervals import proportion
 from wakeword.evaluation.metrics import (
     DetCurve,
     Keyword,
@@ -133,7 +132,6 @@ def report_policy(
             ).figures()
             for condition in sorted({stream.condition for stream in streams})
         },
-        "false_alarms_by_kind": _false_alarms_by_kind(streams, pairs, policy, frame_shift_ms, tolerance_ms),
     }
 
 
@@ -198,34 +196,3 @@ def _at(template: Policy, threshold: float, release_ratio: float) -> Policy:
         template.votes_window,
         template.refractory_ms,
     )
-
-
-def _false_alarms_by_kind(
-    streams: Sequence[Stream],
-    pairs: Sequence[ScoredStream],
-    policy: Policy,
-    frame_shift_ms: float,
-    tolerance_ms: int,
-) -> dict[str, dict[str, Any]]:
-    """Count false alarms and hours by the kind of the clip that was heard; "background" is what lies between clips."""
-    alarms: Counter[str] = Counter()
-    hours: dict[str, float] = {}
-    for stream, pair in zip(streams, pairs, strict=True):
-        heard = 0.0
-        for segment in stream.segments:
-            hours[segment.kind] = hours.get(segment.kind, 0.0) + (segment.end_s - segment.start_s) / 3600
-            heard += segment.end_s - segment.start_s
-        hours["background"] = hours.get("background", 0.0) + (stream.seconds - heard) / 3600
-        for time in timed_events(pair, policy, frame_shift_ms, tolerance_ms)[1]:
-            blamed = heard_at(stream.segments, time)
-            alarms[blamed.kind if blamed else "background"] += 1
-    return {
-        kind: {
-            "false_alarms": alarms[kind],
-            "hours": hours[kind],
-            "fah": alarms[kind] / hours[kind],
-            "fah_interval": list(poisson_rate(alarms[kind], hours[kind])),
-        }
-        for kind in sorted(hours)
-        if hours[kind] > 0
-    }
