@@ -26,6 +26,7 @@ def reports() -> dict[str, Any]:
             "hey computer": {
                 "operating_point": {"target_fah": 0.5, "statement": "as told", "reached": True, "test": measured},
                 "frr_at_fah": {"0.5": {**best, "statement": "4 h can't show it"}},
+                "slices": {"misses": {"made_by": {"recording": measured}}},
             }
         },
         "export": {"phrases": {"hey computer": {"fp32": measured}}},
@@ -91,6 +92,11 @@ def test_limits_depend_on_what_was_heard(reports: dict[str, Any]) -> None:
     card = _card(reports)
     assert "- Few people speak the phrase" in card
     assert "synthesizer" not in card and "not reached" not in card and "no known licence" not in card
+    made_by = reports["evaluate"]["hey computer"]["slices"]["misses"]["made_by"]
+    made_by["synthesizer"] = made_by["recording"]
+    assert "In the test “hey computer” is said by synthesizers and people." in _card(reports)
+    del made_by["recording"]
+    assert "In the test “hey computer” is said by synthesizers alone." in _card(reports)
     reports["ingest"]["phrase"]["hey computer"] = _tally(300, 300)
     reports["evaluate"]["hey computer"]["operating_point"]["reached"] = False
     card = _card(reports, licences=["CC0-1.0", "unknown"])

@@ -201,10 +201,16 @@ def _limits(card: Card) -> str:
     ]
     for phrase in card.phrases:
         tally = card.ingest["phrase"][phrase]
+        judged = card.evaluate[phrase]["slices"]["misses"]["made_by"]
         if tally["clips"] and tally["synthetic_clips"] == tally["clips"]:
             limits.append(
                 f"Nobody was recorded saying “{phrase}”: every example, in the test too, comes from a synthesizer. "
                 "Expect people to be missed more often than the figures say."
+            )
+        elif "synthesizer" in judged:
+            by = "by synthesizers and people" if "recording" in judged else "by synthesizers alone"
+            limits.append(
+                f"In the test “{phrase}” is said {by}. Expect people to be missed more often than the figures say."
             )
         if not card.evaluate[phrase]["operating_point"]["reached"]:
             limits.append(f"The false alarms asked for were not reached for “{phrase}”; see above.")
