@@ -18,7 +18,7 @@ from wakeword.corpus.shards import Corpus
 from wakeword.sources import health, pronunciation
 from wakeword.sources import ingest as ingest_module
 from wakeword.sources.config import FolderConfig, IngestConfig
-from wakeword.sources.corpora import find, relate
+from wakeword.sources.corpora import find
 from wakeword.sources.corpora_config import CorpusConfig
 from wakeword.sources.folder import Found
 from wakeword.sources.ingest import ingest
@@ -198,23 +198,6 @@ def test_a_folder_that_is_another_corpus_or_missing_is_told(tmp_path: Path) -> N
     assert "is no folder" in refusal(tmp_path, CorpusConfig(name="musan", path="nowhere"))
     tree(tmp_path / "esc", "audio/1-100-A-0.wav")
     assert "esc50.csv" in refusal(tmp_path, CorpusConfig(name="esc50", path="esc"))
-
-
-@pytest.mark.parametrize(
-    ("text", "phrase", "relation"),
-    [
-        ("Hey, Marvin!", "hey marvin", "is"),
-        ("oh hey marvin", "hey marvin", "holds"),
-        ("hey", "hey marvin", "part"),
-        ("marvin hey", "hey marvin", "other"),
-        ("they marvin", "hey marvin", "other"),
-        ("", "hey marvin", "other"),
-        ("Café", "CAFE\u0301", "is"),
-        ("请打开电脑好吗", "打开电脑", "holds"),
-    ],
-)
-def test_texts_are_compared_word_by_word(text: str, phrase: str, relation: str) -> None:
-    assert relate(text, ["something else", phrase])[0] == relation
 
 
 def test_corpora_from_a_folder_and_from_the_web_become_one_corpus(

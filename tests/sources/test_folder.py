@@ -117,6 +117,23 @@ def test_speakers_come_from_path_then_metadata_then_pattern(tmp_path: Path) -> N
     assert found["negative/d.wav"].language == "de"
 
 
+def test_a_negative_whose_text_says_the_phrase_is_rejected(tmp_path: Path) -> None:
+    touch(tmp_path, "negative/a.wav", "negative/b.wav", "hard_negative/c.wav", "positive/d.wav", "background/e.wav")
+    (tmp_path / "metadata.csv").write_text(
+        "path,speaker,text\n"
+        "negative/a.wav,anna,good morning\n"
+        'negative/b.wav,anna,"So, hey computer: do that!"\n'
+        "hard_negative/c.wav,anna,Hey computer\n"
+        "positive/d.wav,anna,hey computer\n"
+        "background/e.wav,,hey computer\n"
+    )
+    found = look(tmp_path)
+    assert set(origins(found)) == {"negative/a.wav", "positive/d.wav", "background/e.wav"}
+    told = {rejection.path: rejection.reason for rejection in found.rejections}
+    assert "holds the phrase 'hey computer' among other words" in told["negative/b.wav"]
+    assert "is the phrase 'hey computer', but it lies among the negatives" in told["hard_negative/c.wav"]
+
+
 def test_a_name_is_one_person_however_its_accents_are_spelled(tmp_path: Path) -> None:
     touch(tmp_path, "positive/speaker=Zoe\u0308/1.wav", "positive/2.wav")
     (tmp_path / "metadata.csv").write_text("path,speaker\npositive/2.wav,Zo\xeb\n", encoding="utf-8")

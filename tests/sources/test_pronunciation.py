@@ -30,6 +30,14 @@ def test_texts_are_transcribed_as_dictionaries_have_them() -> None:
     }
 
 
+def test_a_language_of_a_region_is_that_language(caplog: pytest.LogCaptureFixture) -> None:
+    """Common Voice calls Swedish sv-SE, and all that it says was left out."""
+    assert set(transcripts([("sv-SE", "hej datorn"), ("sv", "hej datorn"), ("xx-YY", "hej")], 1).values()) == {
+        transcripts([("sv", "hej datorn")], 1)["sv", "hej datorn"]
+    }
+    assert "does not know these languages" in caplog.text
+
+
 def test_marks_of_other_languages_are_no_phonemes() -> None:
     (said,) = pronounce([("de", "Service")], 1).values()
     assert said[0] == "(en)"

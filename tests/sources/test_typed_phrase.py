@@ -358,6 +358,12 @@ def test_a_language_without_a_list_of_words_still_has_positives() -> None:
     assert [(utterance.text, by(utterance).voice) for utterance in said] == [("saluton", "eo")] * 3
 
 
+def test_serbian_may_be_written_in_either_script() -> None:
+    for phrase in ("здраво компјутер", "zdravo kompjuter"):
+        said = utterances(SynthesisConfig(positives=1, negatives=4), [phrase], "sr", 0)
+        assert {by(utterance).voice for utterance in said} == {"sr"}
+
+
 def test_other_languages_speak_their_own_words() -> None:
     said = utterances(SynthesisConfig(positives=1, negatives=10), ["你好小爱"], "zh", 0)
     assert {by(utterance).voice for utterance in said} == {"cmn"}

@@ -17,6 +17,7 @@ from wakeword.corpus.manifest import SAMPLE_RATE, Label, Origin, Recording, Reje
 from wakeword.sources.activity import active_interval
 from wakeword.sources.config import Columns, FolderConfig, IngestConfig
 from wakeword.sources.decode import Undecodable, open_audio, pcm_blocks, read_impulse
+from wakeword.sources.texts import relate
 
 LAYOUT: dict[str, Label] = {
     "positive": "positive",
@@ -145,6 +146,9 @@ def _find_in(folder: FolderConfig, key: str, config: IngestConfig, phrases: list
             group_pattern_used |= match is not None
             speaker = _named(relative, "speaker") or row.get("speaker")
             phrase = _phrase(relative, label, row, folder, phrases) if label == "positive" else None
+            if said := _says_phrase(label, row.get("text"), phrases):
+                found.rejections.append(Rejection(readable(relative), said))
+                continue
             group = f"speaker={speaker}" if speaker else (match[1] if match and match.re.groups else match and match[0])
             origin = Origin(
                 label=label,
@@ -236,6 +240,18 @@ def _phrase(relative: Path, label: Label, row: dict[str, str], folder: FolderCon
         f"{readable(relative)}: is said to speak '{name}', which is none of the phrases ({', '.join(phrases)}); "
         "correct the name, or add the phrase to phrases in params.yaml"
     )
+
+
+def _says_phrase(label: Label, text: str | None, phrases: list[str]) -> str | None:
+    """Return why a recording of other speech can't be used, where its text says that a phrase is in it; else None."""
+    if text is None or label not in ("negative", "hard_negative"):
+        return None
+    relation, phrase = relate(text, phrases)
+    if relation == "is":
+        return f"its text is the phrase '{phrase}', but it lies among the negatives; move it, or correct the text"
+    if relation == "holds":
+        return f"its text holds the phrase '{phrase}' among other words, which would be taught as a mistake"
+    return None
 
 
 def _folded(phrase: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from wakeword.base import files, log
 from wakeword.corpus.manifest import LABELS, SAMPLE_RATE, Clip, Label, Rejection, tally
-from wakeword.sources.corpora import relate
+from wakeword.sources.texts import relate
 
 FULL_SCALE = 32768
 FEW_POSITIVES = 50

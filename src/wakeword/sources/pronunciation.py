@@ -44,15 +44,26 @@ def without_marks(said: Phonemes) -> Phonemes:
 def transcripts(texts: Iterable[tuple[str, str]], workers: int) -> dict[tuple[str, str], str]:
     """Return the phonemes, apart by spaces, of (language, text) pairs; of those that espeak-ng can say.
 
-    A text is transcribed in the usual accent of its language, whoever says it.
+    A text is transcribed in the usual accent of its language, whoever says it. A warning names languages that
+    espeak-ng does not know.
     """
     wanted = set(texts)
-    accents = {
-        language: usual[0] for language in {language for language, _ in wanted} if (usual := voices_of(language))
-    }
+    languages = {language for language, _ in wanted}
+    accents = {language: usual[0] for language in languages if (usual := _accents(language))}
+    if unknown := sorted(languages - set(accents)):
+        log.warning(
+            "espeak-ng does not know these languages, so that the phonemes of their texts are not learned; name them "
+            "by the codes of ISO 639-1, such as sv",
+            languages=unknown,
+        )
     requests = {pair: (accents[pair[0]], pair[1]) for pair in wanted if pair[0] in accents}
     said = pronounce(requests.values(), workers)
     return {pair: " ".join(sounds) for pair, request in requests.items() if (sounds := without_marks(said[request]))}
+
+
+def _accents(language: str) -> list[str]:
+    """Return espeak-ng's accents of a language, the usual one first: those of "sv" for "sv-SE", which it has not."""
+    return voices_of(language) or voices_of(language.split("-")[0])
 
 
 def _pronounced(requests: list[Request]) -> list[Phonemes]:

@@ -60,6 +60,8 @@ _GOLDEN_SHARE = (math.sqrt(5) - 1) / 2
 
 # espeak-ng's names of languages that wordfreq calls otherwise.
 _OTHER_NAMES = {"bs": "sh", "cmn": "zh", "hr": "sh", "no": "nb", "sr": "sh"}
+# Written in these, too, though the words that wordfreq lists are not.
+_MORE_SCRIPTS = {"bs": {"CYRILLIC"}, "sr": {"CYRILLIC"}}
 
 # Kinds of negatives that are the same whatever the phrase is.
 _GENERAL: frozenset[Kind] = frozenset({"sentence", "word"})
@@ -233,7 +235,8 @@ def _scripts(language: str) -> set[str]:
     listed = _listed(language)
     words = wordfreq.top_n_list(listed, _SCRIPT_WORDS) if listed else []
     letters = Counter(_script(letter) for word in words for letter in word if letter.isalpha())
-    return {script for script, number in letters.items() if number >= 0.01 * letters.total()}
+    usual = {script for script, number in letters.items() if number >= 0.01 * letters.total()}
+    return usual | _MORE_SCRIPTS.get(language.lower().split("-")[0], set()) if usual else usual
 
 
 # --- What the negatives say -------------------------------------------------------------------------------------------
