@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from wakeword import workers
 from wakeword.base.errors import UserError
@@ -128,8 +129,7 @@ def test_background_lies_at_the_asked_for_level(corpus: Corpus) -> None:
 
 def test_judged_streams_hold_every_keyword_once_a_condition_whole_and_apart(corpus: Corpus) -> None:
     plans = plan_judged(CONFIG, "dev", corpus.clips, seed=5)
-    # There are recordings of the phrase, so its synthetic clips are not judged by.
-    keywords = [clip.id for clip in corpus.clips if clip.origin.phrase and not clip.synthetic]
+    keywords = [clip.id for clip in corpus.clips if clip.origin.phrase]
     for condition in CONFIG.conditions:
         streams = [describe(plan, ["hey"]) for plan in plans if plan.condition == condition.name]
         heard = [segment for stream in streams for segment in stream.segments if segment.phrase == 0]
@@ -236,6 +236,20 @@ def test_backgrounds_are_made_of_the_split_alone(corpus: Corpus) -> None:
     mute = [clip for clip in corpus.clips if clip.origin.label in ("positive", "noise")]
     plans = plan_training(MANY.model_copy(update={"augment": AugmentConfig(generated_share=1.0)}), mute, seed=5)
     assert {plan.background.made_up for plan in plans if plan.background} == set(MADE_UP) - {"babble"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"gap_s": [-0.5, 1.0]}, "clips do not overlap"),
+        ({"augment": {"t60_s": [-0.1, 0.5]}}, "must lie above 0"),
+        ({"augment": {"t60_s": [0.0, 0.5]}}, "must lie above 0"),
+    ],
+)
+def test_ranges_that_make_no_sense_are_refused(changed: dict[str, object], told: str) -> None:
+    """A gap below 0 once put keywords before the stream, annotated and not heard."""
+    with pytest.raises(ValidationError, match=told):
+        StreamsConfig.model_validate(changed)
 
 
 def test_a_corpus_without_other_sound_is_refused(corpus: Corpus) -> None:

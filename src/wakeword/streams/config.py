@@ -33,6 +33,20 @@ def _audible(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def _positive(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] <= 0.0:
+        raise ValueError(f"[{pair[0]}, {pair[1]}] must lie above 0")
+    return pair
+
+
+def _no_overlap(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] < 0.0:
+        raise ValueError(f"[{pair[0]}, {pair[1]}] must not be negative: clips do not overlap")
+    return pair
+
+
+PositiveRange = Annotated[Range, AfterValidator(_positive)]
+GapRange = Annotated[Range, AfterValidator(_no_overlap)]
 Mp3Range = Annotated[Range, AfterValidator(_a_rate_of_mp3)]
 FrequencyRange = Annotated[Range, AfterValidator(_audible)]
 
@@ -69,7 +83,7 @@ class AugmentConfig(Section):
     reverb_probability: Probability = 0.6
     simulated_share: Probability = 0.5
     box_share: Probability = 0.5
-    t60_s: Range = (0.1, 1.2)
+    t60_s: PositiveRange = (0.1, 1.2)
     tilt_db: float = Field(8.0, ge=0.0, le=30.0)
     band_probability: Probability = 0.2
     band_low_hz: FrequencyRange = (50.0, 400.0)
@@ -138,7 +152,7 @@ class StreamsConfig(Section):
     train_mix: Mix = Mix(negative=0.6, hard_negative=0.3, noise=0.1)
     judged_mix: Mix = Mix(negative=0.83, hard_negative=0.02, noise=0.15)
     keywords_per_hour: float = Field(120.0, gt=0.0, le=600.0)
-    gap_s: Range = (0.1, 2.5)
+    gap_s: GapRange = (0.1, 2.5)
     level_dbfs: Range = (-32.0, -20.0)
     conditions: Annotated[list[Condition], Field(min_length=1), AfterValidator(_distinct)] = [
         Condition(name="clean"),
