@@ -170,6 +170,26 @@ def test_a_browser_that_keeps_its_own_sample_rate_is_resampled(
     browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
 
 
+def test_nothing_can_be_started_before_the_last_stop_has_ended(browser: Chrome, site: str) -> None:
+    slow = """
+        const close = AudioContext.prototype.close;
+        AudioContext.prototype.close = async function () {
+          await new Promise((resolve) => { window.letItClose = resolve; });
+          return close.call(this);
+        };"""
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": slow})
+    opened(browser, f"{site}?model=whistle.onnx")
+    listen(browser, 0)
+    button, chooser = (browser.find_element(By.ID, name) for name in ("listen", "file"))
+    button.click()
+    assert not button.is_enabled() and not chooser.is_enabled() and text(browser, "status") == "Stopping …"
+    browser.execute_script("document.getElementById('listen').click(); window.letItClose()")
+    wait(browser, lambda page: text(page, "status") == "Ready.")
+    assert button.text == "Start" and button.is_enabled() and chooser.is_enabled()
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+    assert len(listen(browser, 1)) >= 1
+
+
 def test_a_chosen_file_is_loaded_and_a_broken_one_refused(browser: Chrome, site: str, tmp_path: Path) -> None:
     browser.get(site)
     button = browser.find_element(By.ID, "listen")

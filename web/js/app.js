@@ -16,7 +16,7 @@ let detector = null;
 let phrases = null;
 let listening = null;
 
-/** While a model is loaded or the microphone opened, neither may begin again. */
+/** While a model is loaded, the microphone opened or the last sound scored, nothing of that may begin again. */
 function showBusy(busy) {
   chooser.disabled = busy;
   button.disabled = busy || !detector;
@@ -34,8 +34,8 @@ async function loadRuntime() {
 }
 
 async function useModel(name, read) {
-  showBusy(true);
   await stop();
+  showBusy(true);
   view.showProblem(null);
   view.showStatus("Loading the model …");
   try {
@@ -96,11 +96,17 @@ async function stop() {
   if (!listening) return;
   const { microphone, feeding } = listening;
   listening = null;
-  await microphone.close();
-  await feeding.stop();
-  view.showLevel(null);
-  view.showStatus("Ready.");
-  button.textContent = "Start";
+  showBusy(true);
+  view.showStatus("Stopping …");
+  try {
+    await microphone.close();
+    await feeding.stop();
+  } finally {
+    view.showLevel(null);
+    view.showStatus("Ready.");
+    button.textContent = "Start";
+    showBusy(false);
+  }
 }
 
 function show(heard) {
