@@ -21,7 +21,7 @@ from scipy import special
 from wakeword import workers
 from wakeword.base import log
 from wakeword.base.errors import UserError
-from wakeword.base.files import fingerprint, hash_files, replacing_folder, write_bytes, write_json
+from wakeword.base.files import fingerprint, hash_files, replacing, replacing_folder, write_bytes, write_json
 from wakeword.base.params import Phrases, Section, Seed, load
 from wakeword.base.stage import main as as_stage
 from wakeword.detection.policy import Policy
@@ -107,8 +107,8 @@ def heard(params: Params, models: Path, split: str) -> Heard:
             else judged_streams(FEATURES, split, hear, count)
         )
         rows = [found.astype(np.float16) for _, found in log.progress(made, len(streams), f"{split} streams")]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, *rows)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, *rows)
     with np.load(path) as stored:
         return Heard(streams, [stored[f"arr_{index}"] for index in range(len(streams))])
 

@@ -1,4 +1,8 @@
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -6,11 +10,12 @@ import pytest
 import torch
 from benchmarks.peers import PEERS_PYTHON
 from benchmarks.peers_accuracy import listened
-from tools.openwakeword import Heard, centred, examples, moved_scores, package_models, windows
+from tools import openwakeword
+from tools.openwakeword import Heard, Params, centred, examples, moved_scores, package_models, windows
 
 from tests.export.networks import noise
 from wakeword.base.errors import UserError
-from wakeword.features.store import Segment, Stream
+from wakeword.features.store import Segment, Stream, StreamSet, write
 from wakeword.interchange.openwakeword import BANDS, CHUNK, FRAMES, WARM_UP, Head, embeddings, head_file, score
 
 
@@ -66,6 +71,40 @@ def test_their_package_runs_the_file_on_sound_as_we_do(tmp_path: Path) -> None:
 def test_missing_networks_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"melspectrogram\.onnx is missing; `make .*installed`"):
         embeddings(tmp_path, noise(0.5))
+
+
+@contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes, as on a disk that is nearly full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_embeddings_are_kept_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = [Stream(name, "clean", 0, 3000, []) for name in ("one", "two")]
+    write(tmp_path, "dev", [(one, np.zeros((3000, 4)), np.zeros(0, np.int16)) for one in streams], "none", 4, 0.0)
+    found = {name: np.random.default_rng(1).normal(0, 10, (375, BANDS)) for name in ("one", "two")}
+
+    def judged(*_: Any) -> Iterator[tuple[Stream, np.ndarray]]:
+        """Yield what their networks, which are not installed everywhere, might make of the streams."""
+        yield from ((one, found[one.name]) for one in StreamSet.open(tmp_path, "dev").streams)
+
+    monkeypatch.setattr(openwakeword, "FEATURES", tmp_path)
+    monkeypatch.setattr(openwakeword, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(openwakeword, "judged_streams", judged)
+    params = Params(phrases=["hey you"], seed=1)
+    with files_end_at(100_000), pytest.raises(UserError, match=r"cannot write .*\.npz.*`ulimit -f`"):
+        openwakeword.heard(params, tmp_path, "dev")
+    assert list((tmp_path / "cache").iterdir()) == []
+    for _ in range(2):  # made, and read
+        given = openwakeword.heard(params, tmp_path, "dev")
+        assert [one.name for one in given.streams] == ["one", "two"]
+        for one, stored in zip(given.streams, given.embeddings, strict=True):
+            np.testing.assert_array_equal(stored, found[one.name].astype(np.float16))
 
 
 def test_what_a_head_learns_from() -> None:
