@@ -227,7 +227,7 @@ def contest(phrase: str, index: int, options: argparse.Namespace, config: Evalua
         peers.append(partial(porcupine, test, index, phrase, audio, options.sensitivities, config))
     for engine in ("openwakeword", "microwakeword"):
         own = [""] if engine in known else []
-        ours_for_it = [str(path.resolve()) for path in getattr(options, engine)]
+        ours_for_it = [str(path.resolve()) for path in getattr(options, engine) if path.stem == slug(phrase)]
         peers += [
             partial(scored_peer, engine, model, test, index, phrase, audio, config) for model in own + ours_for_it
         ]
@@ -256,8 +256,8 @@ def contest(phrase: str, index: int, options: argparse.Namespace, config: Evalua
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=MODEL)
-    parser.add_argument("--openwakeword", type=Path, nargs="*", default=[], help="our models for it, .onnx")
-    parser.add_argument("--microwakeword", type=Path, nargs="*", default=[], help="our models for it, .json")
+    parser.add_argument("--openwakeword", type=Path, nargs="*", default=[], help="our models for it, PHRASE.onnx")
+    parser.add_argument("--microwakeword", type=Path, nargs="*", default=[], help="our models for it, PHRASE.json")
     parser.add_argument("--sensitivities", type=int, default=SENSITIVITIES, help="how many Porcupine is tried at")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the figures and the picture")
     options = parser.parse_args()
@@ -267,6 +267,10 @@ def main() -> None:
     told = Scorer(options.model).info.phrases
     if list(told) != params.phrases:
         sys.exit(f"{options.model} knows {list(told)}, but the test streams are of {params.phrases}")
+    stems = [slug(phrase) for phrase in params.phrases]
+    if strangers := [path for path in [*options.openwakeword, *options.microwakeword] if path.stem not in stems]:
+        names = " or ".join(stem + strangers[0].suffix for stem in stems)
+        sys.exit(f"{strangers[0]} is of no phrase in params.yaml; name it {names}")
     for index, phrase in enumerate(params.phrases):
         contest(phrase, index, options, params.evaluate)
 

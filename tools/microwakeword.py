@@ -7,6 +7,7 @@ refused where it does worse on dev than the network it was made of, beyond `expo
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,14 @@ from benchmarks.peers_accuracy import slug
 
 from wakeword import workers
 from wakeword.base import log
+from wakeword.base.errors import UserError
 from wakeword.base.files import fingerprint, hash_files, read_json, replacing_folder, write_json
 from wakeword.base.params import Language, Phrases, Section, Seed, load
 from wakeword.base.stage import main as as_stage
 from wakeword.detection.policy import Policy
 from wakeword.evaluation import operating_point
 from wakeword.evaluation.config import EvaluateConfig, Votes
-from wakeword.evaluation.judging import false_alarms_at, scored_streams
+from wakeword.evaluation.judging import false_alarms_at, scored_streams, training_policy
 from wakeword.evaluation.metrics import DetCurve, det_curve, frr_at_fah, mean_recall, measure
 from wakeword.export.config import ExportConfig
 from wakeword.export.parity import Counts, check_counts
@@ -38,10 +40,10 @@ from wakeword.models.config import DsTcnConfig, ModelConfig
 from wakeword.models.network import Network, parameter_count, score_stream
 from wakeword.runtime_config import RuntimeConfig
 from wakeword.streams.config import StreamsConfig
-from wakeword.training import devices, loop
+from wakeword.training import devices, loop, mining
 from wakeword.training.config import TrainConfig
-from wakeword.training.objective import Objective
-from wakeword.training.sampler import WindowSampler
+from wakeword.training.mining import Mined
+from wakeword.training.objective import training_objective
 
 CORPUS, SPLIT, FEATURES = Path("data/corpus"), Path("data/splits"), Path("data/npy")
 FOUND_LR = Path("data/reports/find-lr/metrics.json")
@@ -63,19 +65,41 @@ class Params(Section):
 
 def run() -> None:
     params = load(Params)
-    train, dev = heard(params)
-    network = trained(params, train, dev)
-    ranges = activation_ranges(network, calibration(train, network.receptive_field))
+    refuse_what_cannot_be_kept_to(params.train)
     # Theirs averages and compares, and knows no votes.
     params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"votes": [Votes()]})})
+    streams = heard(params)
+    network = trained(params, streams)
+    train, dev = (StreamSet.open(streams, split) for split in ("train", "dev"))
+    ranges = activation_ranges(network, calibration(train, network.receptive_field))
     with replacing_folder(OUT) as folder:
         for index, phrase in enumerate(params.phrases):
             report = write_phrase(folder, index, phrase, network, ranges, dev, params)
             write_json(folder / f"{slug(phrase)}.report.json", report)
 
 
-def heard(params: Params) -> tuple[StreamSet, StreamSet]:
-    """Return the streams of train and dev as microWakeWord's front-end hears them; made once for the same streams."""
+def refuse_what_cannot_be_kept_to(config: TrainConfig) -> None:
+    """Refuse what the train stage does of its section and this command does not.
+
+    Raises:
+        UserError: there is such a thing; the message names its key.
+    """
+    if config.teacher is not None:
+        raise UserError(
+            "train.teacher is set, but teachers hear our own features and can't say what a network should make of "
+            "microWakeWord's; set it to null while you run this"
+        )
+    if config.nproc > 1:
+        raise UserError(
+            f"train.nproc is {config.nproc}, but this trains in one process; set it to 1 while you run this"
+        )
+
+
+def heard(params: Params) -> Path:
+    """Return a folder of the streams of train and dev as microWakeWord's front-end hears them.
+
+    It is made once for the same streams, which its name identifies.
+    """
     made_of = hash_files(
         [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
     )
@@ -88,7 +112,13 @@ def heard(params: Params) -> tuple[StreamSet, StreamSet]:
             judged = judged_streams(FEATURES, "dev", micro_features, count)
             for split, streams in (("train", log.progress(made, total, "train streams")), ("dev", judged)):
                 store.write(new, split, with_no_sound(streams), FRONTEND, CHANNELS, audio_s=0.0)
-    return StreamSet.open(folder, "train"), StreamSet.open(folder, "dev")
+    return folder
+
+
+def source_fingerprint() -> str:
+    """Identify the code that decides how training goes, as the train stage does."""
+    modules = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "wakeword"]
+    return hash_files([Path(__file__), *(Path(module.__file__) for module in modules if module.__file__)])
 
 
 def with_no_sound(heard: Iterator[tuple[Stream, np.ndarray]]) -> Iterator[tuple[Stream, np.ndarray, np.ndarray]]:
@@ -96,25 +126,16 @@ def with_no_sound(heard: Iterator[tuple[Stream, np.ndarray]]) -> Iterator[tuple[
         yield stream, features, np.zeros(0, dtype=np.int16)
 
 
-def trained(params: Params, train: StreamSet, dev: StreamSet) -> Network:
-    """Train as the train stage does, on these features."""
+def trained(params: Params, streams: Path) -> Network:
+    """Train as the train stage does, on the features in a folder that `heard` gave."""
     config, device = params.train, devices.choose(params.runtime.device)
     devices.make_repeatable(config.threads, params.seed)
+    train, dev = (StreamSet.open(streams, split) for split in ("train", "dev"))
     statistics = cmvn.accumulate((train.features(stream) for stream in train.streams), FRONTEND)
     network = Network(params.model, statistics, FLOOR, len(params.phrases)).to(device)
     convertible(network)
-    sampler = WindowSampler(
-        train,
-        len(params.phrases),
-        config.batches,
-        config.loss,
-        network.receptive_field,
-        network.stride,
-        params.seed,
-    )
     bands = FrontendConfig(mels=CHANNELS, f_min_hz=RANGE_HZ[0], f_max_hz=RANGE_HZ[1])
-    dtype = devices.precision(config.amp, device)
-    objective = Objective(sampler, bands, config.batches, config.loss, device, dtype, accumulate=config.accumulate)
+    objective = training_objective(config, train, network, bands, params.phrases, params.language, params.seed)
     lr = float(read_json(FOUND_LR)["suggested"]) if config.lr == "auto" else config.lr
 
     def judge(candidate: Network) -> dict[str, float]:
@@ -125,14 +146,24 @@ def trained(params: Params, train: StreamSet, dev: StreamSet) -> Network:
             "frr": float(np.mean([frr_at_fah(each, params.evaluate.target_fah).frr for each in curves])),
         }
         if config.fah_control is not None:
-            theirs = params.evaluate.model_copy(update={"votes": [Votes()]})  # it knows no votes
             threshold, shift_ms = config.fah_control.threshold, candidate.frame_shift_ms
-            figures |= false_alarms_at(threshold, dev.streams, scores, shift_ms, theirs)
+            figures |= false_alarms_at(threshold, dev.streams, scores, shift_ms, params.evaluate)
         return figures
 
-    known_by = fingerprint([FRONTEND, params.model_dump(mode="json", exclude={"runtime": True}), lr, device.type])
+    def mine(candidate: Network) -> list[Mined]:
+        return mining.mine(
+            log.progress(train.streams, len(train.streams), "training streams searched for false alarms"),
+            lambda stream: score_stream(candidate, train.features(stream)).numpy(),
+            training_policy(config.mining.threshold, params.evaluate),
+            candidate.frame_shift_ms,
+            params.evaluate.tolerance_ms,
+            config.mining.most,
+        )
+
+    known = params.model_dump(mode="json", exclude={"runtime": True})
+    known_by = fingerprint([streams.name, source_fingerprint(), known, lr, device.type])
     log.info("training for microWakeWord", parameters=parameter_count(network), lr=f"{lr:.3g}")
-    result = loop.train(network, objective, judge, config, lr, params.seed, CACHE / "checkpoints" / known_by)
+    result = loop.train(network, objective, judge, config, lr, params.seed, CACHE / "checkpoints" / known_by, mine)
     loop.forget(CACHE / "checkpoints" / known_by)
     log.info("kept", epochs=result.kept_epochs, mean_recall=round(result.kept_figures["mean_recall"], 4))
     return result.network

@@ -1,19 +1,23 @@
 import argparse
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from benchmarks import peers_accuracy
 from benchmarks.peers import PEERS_PYTHON
-from benchmarks.peers_accuracy import figures, listened, refractory, report, stepped, swept, truth
+from benchmarks.peers_accuracy import figures, listened, refractory, report, slug, stepped, swept, truth
 
 from tests.engines.test_espeak import recorded, said
+from tests.export.networks import noise, trained, with_policy
 from wakeword.detection.policy import Policy
 from wakeword.evaluation.config import EvaluateConfig
 from wakeword.evaluation.judging import scored_streams
 from wakeword.evaluation.metrics import Tally, frr_at_fah, measure
 from wakeword.features.frontend import HOP, SAMPLE_RATE
-from wakeword.features.store import Segment, Stream, StreamSet
+from wakeword.features.store import Segment, Stream, StreamSet, write
 
 CONFIG = EvaluateConfig()
 SHIFT_MS = 20.0
@@ -121,3 +125,47 @@ def test_where_no_peer_knows_the_phrase_it_says_what_they_know(monkeypatch: pyte
     options = argparse.Namespace(openwakeword=[], microwakeword=[])
     with pytest.raises(SystemExit, match=r"no peer knows 'abracadabra'[\s\S]*two knows jarvis, hey you"):
         peers_accuracy.contest("abracadabra", 0, options, CONFIG)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work where a model of two phrases lies beside a minute of test stream, in which both are said."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("phrases: [phrase 0, phrase 1]\n")
+    (tmp_path / "model.onnx").write_bytes(with_policy(trained(phrases=2)))
+    segments = [
+        Segment(20.0 * k + 5, 20.0 * k + 6, "positive", "phrase", "somebody", f"clip {k}", k % 2, False)
+        for k in range(3)
+    ]
+    stream = Stream("a stream", "clean", 0, 6000, segments)
+    features = tmp_path / "data" / "npy"
+    features.mkdir(parents=True)
+    write(features, "test", [(stream, np.zeros((6000, 1)), noise(60.0))], "none", 1, audio_s=60.0)
+    return tmp_path
+
+
+def test_a_model_for_a_peer_is_judged_on_its_own_phrase_alone(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(**asked: Any) -> Any:
+        """Answer for the peers' interpreter: openWakeWord knows no phrase, and hears a little of every one."""
+        if asked["what"] == "streams":
+            assert slug(asked["phrase"]) == Path(asked["model"]).stem
+            return [[0.1] * 750]
+        return {"openwakeword": []}
+
+    monkeypatch.setattr(peers_accuracy, "listened", answer)
+    monkeypatch.setattr(peers_accuracy, "versions", lambda: {"openwakeword": "1"})
+    arguments = ["--model", "model.onnx", "--results", ".", "--openwakeword", "phrase_1.onnx", "made/phrase_0.onnx"]
+    monkeypatch.setattr(sys, "argv", ["peers_accuracy", *arguments])
+    peers_accuracy.main()
+    for name in ("phrase_0", "phrase_1"):
+        told = json.loads((project / f"peers_accuracy_{name}.json").read_text())
+        assert [row["engine"] for row in told["engines"]] == ["wakeword", f"openwakeword 1 with {name}.onnx"]
+
+
+@pytest.mark.parametrize("option", ["--openwakeword", "--microwakeword"])
+def test_a_model_for_a_peer_of_no_phrase_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["peers_accuracy", "--model", "model.onnx", option, "phrase_0.json", "alexa.json"])
+    with pytest.raises(SystemExit, match=r"alexa\.json is of no phrase .*name it phrase_0\.json or phrase_1\.json"):
+        peers_accuracy.main()
