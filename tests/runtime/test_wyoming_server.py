@@ -298,6 +298,11 @@ GARBAGE = {
     "deep": (b"[" * 60_000 + b"\n", "no JSON"),
     "data": (b'{"type": "detect", "data": [1]}\n', "no JSON object"),
     "data that is no object": (b'{"type": "detect", "data_length": 1}\n5', "no JSON object"),
+    "null and data": (b'{"type": "ping", "data": null, "data_length": 2}\n{}', "no JSON object"),
+    "list and data": (b'{"type": "ping", "data": [], "data_length": 2}\n{}', "no JSON object"),
+    "data that is no JSON": (b'{"type": "ping", "data_length": 3}\nabc', "no JSON object"),
+    "data that is no UTF-8": (b'{"type": "ping", "data_length": 2}\n\xff\xfe', "no JSON object"),
+    "half a letter": (b'{"type": "ping", "data": {"text": "\\ud800"}}\n', "UTF-8"),
     "long data": (b'{"type": "detect", "data_length": 100000000}\n', "data_length is 100000000"),
     "long payload": (b'{"type": "audio-chunk", "payload_length": 100000000}\n', "payload_length is 100000000"),
     "negative": (b'{"type": "audio-chunk", "payload_length": -1}\n', "payload_length is -1"),
@@ -311,7 +316,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_garbage_is_refused_with_a_reason(name: str) -> None:
+def test_garbage_is_refused_with_a_reason(name: str, caplog: pytest.LogCaptureFixture) -> None:
     sent, reason = GARBAGE[name]
 
     @within(20)
@@ -321,6 +326,7 @@ def test_garbage_is_refused_with_a_reason(name: str) -> None:
             assert sorted(await heard(port, noise(2.0))) == expected(noise(2.0))
 
     run()
+    assert [record.levelname for record in caplog.records] == ["WARNING"] and reason in caplog.messages[0]
 
 
 @pytest.mark.parametrize(

@@ -165,10 +165,15 @@ class _Stream:
 
 
 class _BoundedReader:
-    """What the package reads an event from, with an end to how much and how long."""
+    """What the package reads an event from, with an end to how much and how long.
+
+    Attributes:
+        ended: whether the client has left, as nothing came in place of a header.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, limits: Limits) -> None:
         self._reader, self._limits = reader, limits
+        self.ended = False
 
     async def readline(self) -> bytes:
         try:
@@ -176,6 +181,7 @@ class _BoundedReader:
                 line = await self._reader.readline()
         except ValueError:
             raise Refused(f"a header is longer than {self._limits.line_bytes} bytes") from None
+        self.ended = not line
         if line:
             self._check(line)
         return line
@@ -247,13 +253,19 @@ class _Client:
         try:
             # The package's annotation asks for a whole StreamReader; it calls these two methods of it.
             event: Event | None = await async_read_event(self._reader)  # type: ignore[arg-type]
-        except (TypeError, RecursionError):
-            raise Refused("the data of an event is no JSON object") from None
+        except (AttributeError, TypeError, RecursionError):
+            event = None
+        # The package gives nothing for data that is no JSON, either.
+        if event is None and not self._reader.ended:
+            raise Refused("the data of an event is no JSON object")
         return event
 
     async def _write(self, event: Eventable | Event) -> None:
-        async with asyncio.timeout(self._service.limits.write_s):
-            await async_write_event(event.event() if isinstance(event, Eventable) else event, self._writer)
+        try:
+            async with asyncio.timeout(self._service.limits.write_s):
+                await async_write_event(event.event() if isinstance(event, Eventable) else event, self._writer)
+        except UnicodeEncodeError:  # only a pong repeats what the client says, and nothing of it has been sent
+            raise Refused("a text holds half of a UTF-16 pair, which UTF-8 cannot write") from None
 
     async def _answer(self, event: Event) -> None:
         if Describe.is_type(event.type):
