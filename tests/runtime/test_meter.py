@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -24,3 +26,14 @@ def test_bars_are_as_long_as_their_values() -> None:
 def test_the_line_fits(columns: int, score: float) -> None:
     for plain in (True, False):
         assert len(meter(-12.3, {"hey computer": score, "stop": 0.5}, columns, plain)) <= columns
+
+
+@pytest.mark.parametrize("columns", [20, 33, 34, 35, 60, 80])
+def test_a_line_of_wide_letters_fits_too(columns: int) -> None:
+    """Chinese letters take two cells each, a Devanagari vowel sign or virama none."""
+    line = meter(-12.3, {"你好小智": 0.5, "नमस्ते": 0.5}, columns)
+    wide = sum(unicodedata.east_asian_width(letter) == "W" for letter in line)
+    signs = sum(line.count(sign) for sign in "\N{DEVANAGARI SIGN VIRAMA}\N{DEVANAGARI VOWEL SIGN E}")
+    assert len(line) + wide - signs <= columns
+    whole = meter(-12.3, {"hey": 0.5, "you": 0.5}, 200)
+    assert meter(-12.3, {"你好": 0.5, "ते" * 3: 0.5}, 200) == whole.replace("hey", "你好").replace("you", "ते" * 3)

@@ -1,5 +1,8 @@
 """A line for a terminal: how loud it is, and how close each phrase is to being heard."""
 
+import itertools
+import unicodedata
+
 import numpy as np
 
 _QUIETEST_DB = -60.0
@@ -18,15 +21,31 @@ def meter(level: float, scores: dict[str, float], columns: int, plain: bool = Fa
     Args:
         level: in dB of full scale.
         scores: of each phrase, 0..1.
-        columns: most characters.
+        columns: most cells of the terminal.
         plain: draw with ASCII alone, for a terminal that has no block characters.
     """
     shares = {"level": (1.0 - level / _QUIETEST_DB, f"{level:4.0f} dB")}
     shares |= {phrase: (score, f"{score:.2f}") for phrase, score in scores.items()}
-    texts = sum(len(name) + len(value) + 4 for name, (_, value) in shares.items())
+    texts = sum(_cells(name) + len(value) + 4 for name, (_, value) in shares.items())
     width = min(max((columns - texts) // len(shares), 1), 20)
     parts = [f"{name} {_bar(share, width, plain)} {value}" for name, (share, value) in shares.items()]
-    return "  ".join(parts)[:columns]
+    return _cut("  ".join(parts), columns)
+
+
+def _cells(letters: str) -> int:
+    """Return how many cells of a terminal letters take, 2 each for those of Chinese, Japanese and Korean."""
+    return sum(map(_width, letters))
+
+
+def _width(letter: str) -> int:
+    if unicodedata.category(letter) in ("Mn", "Me", "Cf"):  # is drawn over the one before, or not at all
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def _cut(text: str, cells: int) -> str:
+    ends = itertools.accumulate(map(_width, text))
+    return "".join(letter for letter, end in zip(text, ends, strict=True) if end <= cells)
 
 
 def _bar(share: float, width: int, plain: bool) -> str:
