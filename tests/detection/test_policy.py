@@ -1,9 +1,11 @@
 """The policy, against its definition taken frame by frame with exact fractions."""
 
+import json
 import math
 from collections import deque
 from dataclasses import asdict, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,6 +171,10 @@ def test_smoothing_is_the_causal_mean() -> None:
         ("threshold", 1.5),
         ("threshold", math.nan),
         ("threshold", "high"),
+        ("threshold", True),
+        ("threshold", np.True_),
+        ("threshold", np.float32(np.nan)),
+        ("threshold", np.float16(0.0)),
         ("release", 0.6),
         ("release", 0),
         ("smoothing_frames", 0),
@@ -192,6 +198,12 @@ def test_a_policy_is_read_back_from_its_dictionary() -> None:
         Policy.from_dict({key: value for key, value in asdict(policy).items() if key != "votes_window"})
     with pytest.raises(ValueError, match="unknown field mood"):
         Policy.from_dict({**asdict(policy), "mood": 1})
+
+
+@pytest.mark.parametrize("kind", [float, np.float16, np.float32, np.float64, Fraction])
+def test_thresholds_may_be_numbers_of_any_kind(kind: Any) -> None:
+    policy = Policy(kind(0.5), kind(0.25))
+    assert policy == Policy(0.5, 0.25) and json.loads(json.dumps(asdict(policy))) == asdict(policy)
 
 
 def test_scores_must_be_one_dimensional_and_the_frame_shift_positive() -> None:

@@ -1,7 +1,9 @@
+import io
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import soxr
 
 import wakeword
 from tests.export.networks import noise, trained, with_policy
+from tests.web.models import PHRASE, TONE_HZ, tone, tone_detector
 from wakeword.runtime import bench
 from wakeword.runtime.cli import main
 from wakeword.runtime.detector import Detection, Detector
@@ -26,8 +29,11 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def found_in(pcm: np.ndarray) -> list[Detection]:
-    return Detector(with_policy(trained())).process(pcm)
+def found_in(pcm: np.ndarray, detector: Detector | None = None) -> list[Detection]:
+    """Return what a detector finds with half a second of silence at the end, which counts as the end itself."""
+    detector = detector or Detector(with_policy(trained()))
+    found = detector.process(np.concatenate([pcm, np.zeros(8000, dtype=np.int16)]))
+    return [replace(one, time_s=min(one.time_s, len(pcm) / 16_000)) for one in found]
 
 
 def test_detections_of_each_file_are_printed(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +62,46 @@ def test_json_holds_the_same(model: Path, capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
+@pytest.mark.parametrize("length_ms", [1040, 1047, 1400])
+def test_a_phrase_that_ends_with_the_file_is_found(
+    model: Path, capsys: pytest.CaptureFixture[str], length_ms: int
+) -> None:
+    """The tone lasts 40 ms or 47, and it takes until 1.06 s to be sure of it; 7 ms are but a part of a hop."""
+    model.write_bytes(tone_detector())
+    sound = np.zeros(16 * length_ms, dtype=np.float32)
+    sound[16_000 : 16_000 + 16 * 47] = tone(TONE_HZ, 0.047, amplitude=0.9)[: len(sound) - 16_000]
+    soundfile.write("a.wav", sound, 16_000, subtype="FLOAT")
+    assert main(["detect", "a.wav", "--json"]) == 0
+    (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert row["phrase"] == PHRASE and row["time_s"] == min(1.06, length_ms / 1000)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_no_letter_keeps_a_detection_from_being_printed(
+    model: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """A file's name may be no UTF-8, and standard output may lack a letter of it or of the phrase."""
+    shown = trained()
+    shown.phrases[:] = ["größer 你好"]
+    model.write_bytes(with_policy(shown))
+    files = [os.fsdecode(b"caf\xe9.wav"), "ünï.wav"]
+    for file in files:
+        soundfile.write("plain.wav", noise(5.0, seed=1), 16_000)
+        Path("plain.wav").rename(file)
+    found = found_in(noise(5.0, seed=1))
+    lines: dict[str, list[str]] = {}
+    for kind in ("", "--json"):
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+        assert main(["detect", *files, *filter(None, [kind])]) == 0
+        assert isinstance(sys.stdout.buffer, io.BytesIO)
+        lines[kind] = sys.stdout.buffer.getvalue().decode(encoding).splitlines()
+    rows = [json.loads(line) for line in lines["--json"]]
+    assert [(row["file"], row["phrase"]) for row in rows] == [(file, "größer 你好") for file in files for _ in found]
+    names = [line.split("  ")[0] for line in lines[""]]
+    told = {"ascii": r"\xfcn\xef.wav", "utf-8": "ünï.wav"}[encoding]
+    assert names == [name for name in (r"caf\udce9.wav", told) for _ in found] != []
+
+
 def test_several_models_are_told_apart(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("b.onnx").write_bytes(with_policy(trained(seed=1)))
     sound = noise(5.0, seed=1)
@@ -63,7 +109,7 @@ def test_several_models_are_told_apart(model: Path, capsys: pytest.CaptureFixtur
     command = ["detect", "a.wav", "--model", str(model), "--model", "b.onnx"]
     assert main([*command, "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    expected = [(d.model, round(d.time_s, 3)) for d in Detector([model, "b.onnx"]).process(sound)]
+    expected = [(d.model, round(d.time_s, 3)) for d in found_in(sound, Detector([model, "b.onnx"]))]
     assert [(row["model"], row["time_s"]) for row in rows] == expected and {name for name, _ in expected} == {
         str(model),
         "b.onnx",
@@ -141,12 +187,21 @@ def test_an_empty_recording_has_nothing_in_it(model: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("none.wav", "missing"), ("folder", "a folder"), ("text.wav", "read as audio")]
+    ("name", "reason"),
+    [
+        ("none.wav", "missing"),
+        ("folder", "a folder"),
+        ("text.wav", "read as audio"),
+        ("samples.raw", "sample rate"),
+        ("pipe", "no regular file"),
+    ],
 )
 def test_a_bad_file_gets_one_line_and_the_others_are_heard(
     model: Path, capsys: pytest.CaptureFixture[str], name: str, reason: str
 ) -> None:
     Path("folder").mkdir()
+    Path("samples.raw").write_bytes(noise(1.0).tobytes())
+    os.mkfifo("pipe")
     Path("text.wav").write_text("Dear diary\n" * 50)
     soundfile.write("good.wav", noise(5.0, seed=1), 16_000)
     assert main(["detect", name, "good.wav"]) == 1

@@ -8,6 +8,7 @@ how the scores were cut into chunks, and nothing drifts however long a stream ru
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,8 +54,10 @@ class Policy:
     def __post_init__(self) -> None:
         for name in ("threshold", "release"):
             value = getattr(self, name)
-            if not isinstance(value, float | int) or isinstance(value, bool) or not GRID <= value <= 1.0:
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not number or not 0 <= value <= 1 or float(value) < GRID:
                 raise ValueError(f"{name} is {value!r}; it must be a number above 0 and at most 1")
+            object.__setattr__(self, name, float(value))  # NumPy's own scalars are no JSON
         if self.release > self.threshold:
             raise ValueError(f"release is {self.release!r}; it must not exceed threshold, {self.threshold!r}")
         limits = {

@@ -1,6 +1,5 @@
 """Listening to a live stream: a line for each detection, and on a terminal a meter below."""
 
-import json
 import shutil
 import sys
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ import numpy as np
 
 from wakeword.runtime.detector import Detection, Detector
 from wakeword.runtime.meter import level_db, meter
+from wakeword.runtime.output import to_json
 
 _WIPE = "\r\x1b[K"
 
@@ -56,7 +56,7 @@ def _told(found: Detection, several: bool, as_json: bool) -> str:
         "time_s": round(found.time_s, 3),
         "score": round(found.score, 4),
     }
-    return json.dumps(values | ({"model": found.model} if several else {}), ensure_ascii=False)
+    return to_json(values | ({"model": found.model} if several else {}))
 
 
 def _draw(screen: TextIO, chunk: np.ndarray, detector: Detector) -> None:
