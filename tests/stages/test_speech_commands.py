@@ -57,7 +57,7 @@ def shrunk() -> dict[str, Any]:
     params["ingest"] |= {"root": "raw", "corpora": [{"name": "speech_commands", "path": "speech_commands_v0.02"}]}
     params["streams"] |= {"train_hours": 0.1, "dev_hours": 0.05, "test_hours": 0.05, "keywords_per_hour": 480.0}
     params["model"] |= {"tau": 1}
-    params["train"] |= {"epochs": 2, "steps_per_epoch": 25, "threads": 1, "warmup_share": 0.2, "ema_decay": 0.8}
+    params["train"] |= {"epochs": 2, "steps_per_epoch": 80, "threads": 1, "warmup_share": 0.2, "ema_decay": 0.8}
     params["train"]["batches"] |= {"size": 16}
     params["runtime"] |= {"workers": 1, "device": "cpu"}
     return params

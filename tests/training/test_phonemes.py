@@ -237,7 +237,7 @@ def tunes(tmp_path_factory: pytest.TempPathFactory) -> tuple[StreamSet, StreamSe
 def test_what_was_never_heard_is_transcribed(tunes: tuple[StreamSet, StreamSet]) -> None:
     train, judged = tunes
     torch.manual_seed(1)
-    config = DsTcnConfig(channels=16, dilations=[1, 2], stacks=2, dropout=0.0)
+    config = DsTcnConfig(channels=32, dilations=[1, 2], stacks=2, dropout=0.0)
     network = Network(config, accumulate([train.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
     still = SpecAugmentConfig(time_masks=0, band_masks=0, gain_db=0.0, equalizer_db=0.0, vocal_tract=0.0)
     batches = BATCHES.model_copy(update={"spec_augment": still})
@@ -245,7 +245,9 @@ def test_what_was_never_heard_is_transcribed(tunes: tuple[StreamSet, StreamSet])
     learner = made.learner(network)
     assert isinstance(learner, Transcriber)
     update = optimizer(learner.train(), TrainConfig().optimizer, 0.01)
-    for step in range(150):
+    for step in range(250):
+        # What a rate that does not fall leaves behind is a matter of rounding, which differs between processors.
+        update.param_groups[0]["lr"] = update.param_groups[1]["lr"] = 0.01 * (1 - step / 250)
         made.backward(learner, step)
         update.step()
         update.zero_grad()
