@@ -7,7 +7,6 @@ refused where it does worse on dev than the network it was made of, beyond `expo
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import Any
 
 import numpy as np
 from benchmarks.peers_accuracy import slug
+from stages.train import source_fingerprint, suggested_lr
 
 from wakeword import workers
 from wakeword.base import log
 from wakeword.base.errors import UserError
-from wakeword.base.files import fingerprint, hash_files, read_json, replacing_folder, write_json
+from wakeword.base.files import fingerprint, hash_files, replacing_folder, write_json
 from wakeword.base.params import Language, Phrases, Section, Seed, load
 from wakeword.base.stage import main as as_stage
 from wakeword.detection.policy import Policy
@@ -46,7 +46,6 @@ from wakeword.training.mining import Mined
 from wakeword.training.objective import training_objective
 
 CORPUS, SPLIT, FEATURES = Path("data/corpus"), Path("data/splits"), Path("data/npy")
-FOUND_LR = Path("data/reports/find-lr/metrics.json")
 CACHE, OUT = Path(".cache/microwakeword"), Path("models/microwakeword")
 CALIBRATION_S, SELECTION_FAH = 300.0, 2.0
 
@@ -115,12 +114,6 @@ def heard(params: Params) -> Path:
     return folder
 
 
-def source_fingerprint() -> str:
-    """Identify the code that decides how training goes, as the train stage does."""
-    modules = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "wakeword"]
-    return hash_files([Path(__file__), *(Path(module.__file__) for module in modules if module.__file__)])
-
-
 def with_no_sound(heard: Iterator[tuple[Stream, np.ndarray]]) -> Iterator[tuple[Stream, np.ndarray, np.ndarray]]:
     for stream, features in heard:
         yield stream, features, np.zeros(0, dtype=np.int16)
@@ -136,7 +129,7 @@ def trained(params: Params, streams: Path) -> Network:
     convertible(network)
     bands = FrontendConfig(mels=CHANNELS, f_min_hz=RANGE_HZ[0], f_max_hz=RANGE_HZ[1])
     objective = training_objective(config, train, network, bands, params.phrases, params.language, params.seed)
-    lr = float(read_json(FOUND_LR)["suggested"]) if config.lr == "auto" else config.lr
+    lr = suggested_lr() if config.lr == "auto" else config.lr
 
     def judge(candidate: Network) -> dict[str, float]:
         scores = [score_stream(candidate, dev.features(stream)).numpy() for stream in dev.streams]
@@ -161,7 +154,7 @@ def trained(params: Params, streams: Path) -> Network:
         )
 
     known = params.model_dump(mode="json", exclude={"runtime": True})
-    known_by = fingerprint([streams.name, source_fingerprint(), known, lr, device.type])
+    known_by = fingerprint([streams.name, source_fingerprint(), hash_files([Path(__file__)]), known, lr, device.type])
     log.info("training for microWakeWord", parameters=parameter_count(network), lr=f"{lr:.3g}")
     result = loop.train(network, objective, judge, config, lr, params.seed, CACHE / "checkpoints" / known_by, mine)
     loop.forget(CACHE / "checkpoints" / known_by)

@@ -1,6 +1,7 @@
 """Clips without audio, for tests of what only looks at manifests."""
 
 import hashlib
+from dataclasses import replace
 
 from wakeword.corpus.manifest import Clip, Label, Origin
 
@@ -33,3 +34,8 @@ def clip(number: int, label: Label = "negative", group: str | None = None, phras
         offset=number * _SAMPLES,
         samples=_SAMPLES,
     )
+
+
+def synthetic(one: Clip) -> Clip:
+    """Return the same clip, said by a synthesizer."""
+    return replace(one, origin=replace(one.origin, synthesis={"engine": "espeak-ng"}))

@@ -1,12 +1,5 @@
-from dataclasses import replace
-
-from tests.corpus.clips import clip
-from wakeword.corpus.manifest import Clip
+from tests.corpus.clips import clip, synthetic
 from wakeword.corpus.splits import ENOUGH_RECORDINGS, judged_by
-
-
-def synthetic(one: Clip) -> Clip:
-    return replace(one, origin=replace(one.origin, synthesis={"engine": "espeak-ng"}))
 
 
 def test_a_handful_of_recordings_does_not_judge_alone() -> None:

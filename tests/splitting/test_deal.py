@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.corpus.clips import clip
+from tests.corpus.clips import clip, synthetic
 from wakeword.base.errors import UserError
 from wakeword.corpus.manifest import Clip
 from wakeword.corpus.splits import SPLITS, SplitName, read_splits
@@ -194,21 +194,15 @@ def test_people_who_never_say_the_phrase_are_warned_of(tmp_path: Path) -> None:
         report = json.loads((tmp_path / folder / "report" / "metrics.json").read_text())
         return any("only synthesizers say it" in told and "'hey computer'" in told for told in report["warnings"])
 
-    def spoken_by_machine(one: Clip) -> Clip:
-        return replace(one, origin=replace(one.origin, synthesis={"engine": "espeak-ng"}))
-
     people = corpus()
-    typed = [spoken_by_machine(one) if one.origin.phrase else one for one in people]
+    typed = [synthetic(one) if one.origin.phrase else one for one in people]
     assert warned(typed, "typed phrase, recorded negatives")
     assert not warned(people, "both recorded")
-    assert not warned([spoken_by_machine(one) for one in people], "both synthetic")
+    assert not warned([synthetic(one) for one in people], "both synthetic")
 
 
 def test_few_recordings_among_many_synthetic_clips_are_warned_of(tmp_path: Path) -> None:
-    def spoken_by_machine(one: Clip) -> Clip:
-        return replace(one, origin=replace(one.origin, synthesis={"engine": "espeak-ng"}))
-
-    machines = [spoken_by_machine(one) for one in corpus(300)]
+    machines = [synthetic(one) for one in corpus(300)]
     people = [clip(1000 + n, "positive" if n % 2 else "negative", f"speaker=p{n}") for n in range(10)]
     config = SplitConfig(pins={"speaker=p[0-4]": "dev", "speaker=p*": "train"})
     run(tmp_path, [*machines, *people], config)
