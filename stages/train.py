@@ -117,7 +117,12 @@ def run() -> None:
     model = TrainedModel(trained.network, params.features, params.phrases, params.language, fingerprints)
     with replacing_folder(REPORT) as folder:
         dev_figures = trained.kept_figures
-        figures = {"best_epoch": trained.best_epoch, "dev": dev_figures, "parameters": parameter_count(trained.network)}
+        figures = {
+            "best_epoch": trained.best_epoch,
+            "dev": dev_figures,
+            "parameters": parameter_count(trained.network),
+            "peak_lr": lr,
+        }
         average = {} if trained.average is None else {"average": asdict(trained.average)}
         write_json(folder / "metrics.json", figures | average)
         write_rows(folder / "epochs.csv", trained.history)

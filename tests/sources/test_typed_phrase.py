@@ -2,6 +2,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from wakeword.engines.espeak import NOT_HUMAN, Espeak, EspeakConfig
 from wakeword.engines.espeak_library import phonemes, variants
 from wakeword.engines.registry import EnginesConfig
 from wakeword.sources import typed_phrase
+from wakeword.sources.phoneme_distance import difference
+from wakeword.sources.pronunciation import pronounce, without_marks
 from wakeword.sources.sentences import Vocabulary, sentence
 from wakeword.sources.synthesis import Utterance
 from wakeword.sources.synthesis_config import NegativeKinds, SynthesisConfig
@@ -152,6 +155,39 @@ def test_homophones_of_the_phrase_are_not_similar() -> None:
     assert "knight light" not in texts
     assert any(text.endswith(" light") for text in texts)
     assert any(text.startswith("night ") for text in texts)
+
+
+@pytest.mark.parametrize("phrase", ["snowboy", "hey computer"])
+def test_similar_texts_are_all_different_and_lie_near_and_far(phrase: str) -> None:
+    """Of the 300 of "snowboy" once 126 sounded different: "snow by", "snow buy" and "snow bye" were three."""
+    words = wordfreq.top_n_list("en", 20_000)
+    needed = sorted({*words, *phrase.split(), phrase})
+    said = {text: without_marks(sounds) for (_, text), sounds in pronounce([("en-gb", t) for t in needed], 2).items()}
+    heard = [word for word in words if said[word]]
+    vocabulary = Vocabulary(heard, np.full(len(heard), 1 / len(heard)), [said[word] for word in heard])
+    found = similar_texts(phrase, vocabulary, said.__getitem__)
+    assert 200 < len(found) <= 300
+    sounds = [tuple(phoneme for word in text.split() for phoneme in said[word]) for text in found]
+    assert len(set(sounds)) == len(sounds)
+    # So do accents differ.
+    assert not {"hi computer", "high computer", "hair computer", "snow bay", "snow by"} & set(found)
+    assert {"how computer", "say computer", "snow bear", "slow boy"} & set(found[:10])
+    apart = [weighted(said[phrase], sound) for sound in sounds]
+    assert max(apart[:100]) < 0.25 * len(said[phrase])
+    assert max(apart) > 0.5 * len(said[phrase])
+
+
+def weighted(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+    """Levenshtein's recursion with a cost for each replacement."""
+
+    @cache
+    def rest(at: int, there: int) -> float:
+        if at == len(one) or there == len(other):
+            return len(one) - at + len(other) - there
+        replaced = rest(at + 1, there + 1) + difference(one[at], other[there])
+        return min(replaced, rest(at + 1, there) + 1, rest(at, there + 1) + 1)
+
+    return rest(0, 0)
 
 
 @pytest.mark.parametrize(

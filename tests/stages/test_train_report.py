@@ -54,7 +54,8 @@ def trained(**changed: Any) -> tuple[dict[str, Any], list[dict[str, str]]]:
 
 def test_by_default_only_what_always_was_is_reported(project: Path) -> None:
     metrics, epochs = trained()
-    assert set(metrics) == {"best_epoch", "dev", "parameters"}
+    assert set(metrics) == {"best_epoch", "dev", "parameters", "peak_lr"}
+    assert metrics["peak_lr"] == 0.01
     assert list(epochs[0]) == ["epoch", "loss", "lr", "gradient_norm", "mean_recall", "frr"]
     assert set(metrics["dev"]) == set(epochs[0])
 

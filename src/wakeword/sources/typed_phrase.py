@@ -41,8 +41,9 @@ _SCRIPT_WORDS = 2_000
 # and 3500 sentences have 8 % more different runs of three phonemes.
 _FREQUENCY_EXPONENT = 0.9
 _SIMILAR = 300
-# In differences of one phoneme. Less than the nearest is what another accent makes of the phrase ("snow bɔi").
-_NEAREST = 0.15
+# In differences of one phoneme. What is nearer is what another accent makes of the phrase: in those of espeak-ng "hey
+# computer" is 0.2 to 0.7 from itself, and "hi computer" 0.2 from it.
+_NEAREST = 0.35
 _FARTHEST_SHARE = 0.6
 _NEIGHBOURS = 60
 _COMBINED = 12
@@ -403,11 +404,12 @@ def reordered(phrase: str, parts: Sequence[str]) -> list[str]:
 
 
 def similar_texts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]:
-    """Return words and short runs of words that sound nearly like the phrase, nearest first.
+    """Return words and short runs of words that sound nearly like the phrase, nearest first, none like another.
 
     Near is few phonemes replaced, added or left out (Levenshtein 1966), a replaced one weighted by how different it
     sounds (`phoneme_distance`), in all at most 60 % of the phrase's. A phrase of several words has one or two of them
-    replaced; one of a single word is also cut in two and each half replaced.
+    replaced; one of a single word is also cut in two and each half replaced. Half are the nearest, the others are
+    spread over what is farther: the nearest 300 of "snowboy" all differ by less than two phonemes of five.
 
     Args:
         phrase: a phrase whose phonemes, and those of its words, `say` knows.
@@ -416,11 +418,13 @@ def similar_texts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]
     """
     whole, words = say(phrase), phrase.split()
     nearest = _Nearest(vocabulary)
-    found: dict[str, float] = {}
+    sounds = {**nearest.phonemes, **{word: say(word) for word in words}}
+    found: dict[Phonemes, tuple[float, str]] = {}
 
     def add(distance: float, *texts: str) -> None:
-        text = " ".join(texts)
-        found[text] = min(distance, found.get(text, distance))
+        said = tuple(itertools.chain.from_iterable(sounds[text] for text in texts))
+        if said not in found or distance < found[said][0]:
+            found[said] = distance, " ".join(texts)
 
     for distance, word in nearest(whole, _SIMILAR):
         add(distance, word)
@@ -436,20 +440,26 @@ def similar_texts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]
     for first, second in itertools.combinations(range(len(others)), 2):
         for (one, left), (two, right) in itertools.product(others[first][:_COMBINED], others[second][:_COMBINED]):
             add(one + two, *words[:first], left, *words[first + 1 : second], right, *words[second + 1 :])
-    near_enough = [text for text in found if _NEAREST <= found[text] <= _FARTHEST_SHARE * len(whole)]
-    return sorted(near_enough, key=lambda text: (found[text], text))[:_SIMILAR]
+    farthest = _FARTHEST_SHARE * len(whole)
+    near = [text for distance, text in sorted(found.values()) if _NEAREST <= distance <= farthest]
+    half = _SIMILAR // 2
+    return near[:half] + near[half :: max(1, math.ceil((len(near) - half) / half))]
 
 
 class _Nearest:
-    """Finds the words of a vocabulary that are nearest to a sequence of phonemes."""
+    """Finds the words of a vocabulary that are nearest to a sequence of phonemes, of those that sound alike one."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self.words = vocabulary.words
+        alike: dict[Phonemes, str] = {}
+        for word, said in zip(vocabulary.words, vocabulary.phonemes, strict=True):
+            alike.setdefault(said, word)  # the more frequent: "by", "buy" and "bye" would be three of so many
+        self.phonemes = {word: said for said, word in alike.items()}
+        self.words = list(self.phonemes)
         self.numbers = {token: at for at, token in enumerate(sorted({t for said in vocabulary.phonemes for t in said}))}
-        self.lengths = np.array([len(said) for said in vocabulary.phonemes])
+        self.lengths = np.array([len(said) for said in self.phonemes.values()])
         self.tokens = sorted(self.numbers, key=self.numbers.__getitem__)
         self.table = np.full((len(self.words), int(self.lengths.max(initial=1))), -1)
-        for row, said in zip(self.table, vocabulary.phonemes, strict=True):
+        for row, said in zip(self.table, self.phonemes.values(), strict=True):
             row[: len(said)] = [self.numbers[token] for token in said]
 
     def __call__(self, target: Phonemes, limit: int) -> list[tuple[float, str]]:
