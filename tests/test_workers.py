@@ -124,3 +124,35 @@ def test_workers_do_not_run_the_script_again(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.split("\n")[0] == f"[2.0, 3.0] {script}"
     assert ran.read_text() == "once "
+
+
+def test_ctrl_c_while_a_worker_starts_is_put_off_until_it_has(tmp_path: Path) -> None:
+    """A thread of a library takes the signal that the main thread blocks; the worker was left without its work."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import os, signal, threading, time
+from multiprocessing import util
+from wakeword.workers import ordered_map
+
+start = util.spawnv_passfds
+
+def start_and_interrupt(path, *others):
+    pid = start(path, *others)
+    if b"spawn_main" in b" ".join(map(os.fsencode, others[0])):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+    return pid
+
+if __name__ == "__main__":
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    util.spawnv_passfds = start_and_interrupt
+    try:
+        list(ordered_map(abs, range(3), 1))
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "interrupted\n"
+    assert done.stderr == ""

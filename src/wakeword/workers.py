@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -104,14 +105,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, self.function, os.getpid()), daemon=True)
-        # The new process inherits the blocked signal: Ctrl-C while it is still importing would print a traceback.
-        resource_tracker.ensure_running()  # starting it later would unblock the signal
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            with _script_unknown(), _one_thread():
-                self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with _uninterrupted(), _script_unknown(), _one_thread():
+            self.process.start()
         theirs.close()
 
     def start(self, index: int, item: Any) -> None:
@@ -143,6 +138,30 @@ class _Worker:
         self.connection.close()
         self.process.kill()
         self.process.join()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Generator[None, None, None]:
+    """Put off Ctrl-C until a process has started: either of the two would print a traceback.
+
+    The new process because it is still importing, so it inherits the blocked signal; or because it waits for what this
+    one, interrupted, does not send. Blocking keeps the signal from this thread alone: those of libraries take it.
+    """
+    resource_tracker.ensure_running()  # starting it later would unblock the signal
+    pressed: list[int] = []
+    answer = signal.getsignal(signal.SIGINT)
+    answered = callable(answer) and threading.current_thread() is threading.main_thread()
+    if answered:
+        signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if answered:
+            signal.signal(signal.SIGINT, answer)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager
