@@ -1,6 +1,7 @@
+import operator
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -172,22 +173,9 @@ def test_similar_texts_are_all_different_and_lie_near_and_far(phrase: str) -> No
     # So do accents differ.
     assert not {"hi computer", "high computer", "hair computer", "snow bay", "snow by"} & set(found)
     assert {"how computer", "say computer", "snow bear", "slow boy"} & set(found[:10])
-    apart = [weighted(said[phrase], sound) for sound in sounds]
+    apart = [reference(said[phrase], sound, difference) for sound in sounds]
     assert max(apart[:100]) < 0.25 * len(said[phrase])
     assert max(apart) > 0.5 * len(said[phrase])
-
-
-def weighted(one: tuple[str, ...], other: tuple[str, ...]) -> float:
-    """Levenshtein's recursion with a cost for each replacement."""
-
-    @cache
-    def rest(at: int, there: int) -> float:
-        if at == len(one) or there == len(other):
-            return len(one) - at + len(other) - there
-        replaced = rest(at + 1, there + 1) + difference(one[at], other[there])
-        return min(replaced, rest(at + 1, there) + 1, rest(at, there + 1) + 1)
-
-    return rest(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -318,15 +306,17 @@ def test_nearer_is_what_is_made_in_nearly_the_same_way() -> None:
     assert near.index("snow toy") < near.index("know boy")  # b and t are both stops; a whole phoneme is left out
 
 
-def reference(one: list[int], other: list[int]) -> int:
-    """Levenshtein's recursion, as it is defined."""
-    if not one or not other:
-        return len(one) + len(other)
-    return min(
-        reference(one[1:], other[1:]) + (one[0] != other[0]),
-        reference(one[1:], other) + 1,
-        reference(one, other[1:]) + 1,
-    )
+def reference(one: Sequence[Any], other: Sequence[Any], cost: Callable[[Any, Any], float] = operator.ne) -> float:
+    """Levenshtein's recursion, as it is defined, with a cost for each replacement."""
+
+    @cache
+    def rest(at: int, there: int) -> float:
+        if at == len(one) or there == len(other):
+            return len(one) - at + len(other) - there
+        replaced = rest(at + 1, there + 1) + cost(one[at], other[there])
+        return min(replaced, rest(at + 1, there) + 1, rest(at, there + 1) + 1)
+
+    return rest(0, 0)
 
 
 @given(
