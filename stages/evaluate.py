@@ -50,6 +50,7 @@ MODEL, FEATURES, CORPUS, SPLIT = (
     Path("data/splits"),
 )
 OPERATING_POINT, REPORT = Path("models/operating_point.json"), Path("data/reports/evaluate")
+OUTCOMES = "outcomes.csv"
 ERRORS = Path("data/errors")
 CUTS = 40  # mistakes cut out, of all phrases together
 
@@ -64,7 +65,9 @@ class Params(Section):
 def run() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="an exported file to examine instead")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="with --model: write the whole report there")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="with --model: write the whole report there, a folder of its own"
+    )
     arguments = parser.parse_args()
     if arguments.out is not None and arguments.model is None:
         parser.error("--out goes with --model")
@@ -114,7 +117,13 @@ def evaluate(params: Params) -> None:
 
 
 def examine_file(params: Params, path: Path, out: Path | None) -> None:
-    """Examine an exported file on the test streams, and print what was found."""
+    """Examine an exported file on the test streams, and print what was found.
+
+    Raises:
+        UserError: the file can't be examined, or `out` holds something else than an earlier report of this.
+    """
+    if out is not None and out.exists() and not (out / OUTCOMES).exists() and not empty(out):
+        raise UserError(f"{out} holds something else, and the report would take its place; name a new folder for --out")
     try:
         info = Scorer(path).info
         graph = path.read_bytes()
@@ -137,9 +146,13 @@ def examine_file(params: Params, path: Path, out: Path | None) -> None:
         print(summary_of_which(one))
     if out is not None:
         chosen = {phrase: {"policy": asdict(info.policies[phrase])} for phrase in info.phrases}
-        with replacing_folder(out) as folder:
+        with replacing_folder(out.resolve()) as folder:
             (folder / "errors").mkdir()
             publish(folder, folder / "errors", examined, chosen, test, setting, [{}] * len(examined), which)
+
+
+def empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def setting_of(params: Params, frame_shift_ms: float) -> Setting:
@@ -246,8 +259,8 @@ def publish(
         mistakes = worst_mistakes(each, test, setting, max(2, CUTS // 2 // len(examined)))
         draw(folder, stem, each, test, setting, more_curves, mistakes)
         sections.append((f"“{each.phrase}”", folder / f"{stem}errors.png", mistakes))
-    write_json(folder / "metrics.json", report)
-    write_outcomes(folder / "outcomes.csv", {phrase: each.outcomes for phrase, each in examined.items()})
+    write_json(folder / "metrics.json", report, exact=("threshold", "release"))
+    write_outcomes(folder / OUTCOMES, {phrase: each.outcomes for phrase, each in examined.items()})
     write_sheet(errors, sections, test.streams)
 
 

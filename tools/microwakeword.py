@@ -8,6 +8,7 @@ refused where it does worse on dev than the network it was made of, beyond `expo
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,9 @@ def heard(params: Params) -> Path:
     if not folder.exists():
         with replacing_folder(folder) as new:
             count = workers.count(params.runtime.workers)
-            made = train_streams(CORPUS, SPLIT, params.phrases, params.streams, params.seed, micro_features, count)
+            made = train_streams(
+                CORPUS, SPLIT, FEATURES, params.phrases, params.streams, params.seed, micro_features, count
+            )
             total = len(StreamSet.open(FEATURES, "train").streams)
             judged = judged_streams(FEATURES, "dev", micro_features, count)
             for split, streams in (("train", log.progress(made, total, "train streams")), ("dev", judged)):
@@ -202,11 +205,11 @@ def write_phrase(
     ]
     ours = scored_streams(dev.streams, [score_stream(network, each).numpy() for each in features], index)
     point = operating_point.choose(phrase, theirs, params.evaluate, shift_ms)
-    threshold, smoothing = point.policy.threshold, point.policy.smoothing_frames
-    microwakeword.write(path, content, described(threshold=threshold, smoothing_frames=smoothing))
-    fp32, int8 = (
-        measure(pairs, point.policy, shift_ms, params.evaluate.tolerance_ms).figures() for pairs in (ours, theirs)
-    )
+    smoothing = point.policy.smoothing_frames
+    cutoff = microwakeword.cutoff(point.policy.threshold, smoothing)
+    microwakeword.write(path, content, described(threshold=cutoff.probability, smoothing_frames=smoothing))
+    policy = replace(point.policy, threshold=cutoff.mean, release=cutoff.mean * params.evaluate.release_ratio)
+    fp32, int8 = (measure(pairs, policy, shift_ms, params.evaluate.tolerance_ms).figures() for pairs in (ours, theirs))
     check_counts(phrase, counted(fp32), counted(int8), params.export)
     apart = np.concatenate([np.abs(one.scores - two.scores) for one, two in zip(ours, theirs, strict=True)])
     log.info(
@@ -222,7 +225,7 @@ def write_phrase(
         "dev": {"fp32": fp32, "int8": int8},
         "difference": {"mean": float(f"{apart.mean():.2g}"), "max": float(f"{apart.max():.2g}")},
         "statement": point.statement,
-        "threshold": threshold,
+        "threshold": cutoff.probability,
         "smoothing_frames": smoothing,
     }
 

@@ -102,7 +102,7 @@ def heard(params: Params, models: Path, split: str) -> Heard:
     if not path.exists():
         count, hear = workers.count(params.runtime.workers), partial(embeddings, models)
         made = (
-            train_streams(CORPUS, SPLIT, params.phrases, params.streams, params.seed, hear, count)
+            train_streams(CORPUS, SPLIT, FEATURES, params.phrases, params.streams, params.seed, hear, count)
             if split == "train"
             else judged_streams(FEATURES, split, hear, count)
         )

@@ -91,6 +91,8 @@ def test_json_comes_back_as_it_was_and_does_not_depend_on_the_order_of_keys(
 def test_floats_are_rounded_and_what_json_cannot_hold_is_refused(tmp_path: Path) -> None:
     files.write_json(tmp_path / "a.json", {"x": [1 / 3, 1e-9 / 3]})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": [0.333333, 3.33333e-10]}
+    files.write_json(tmp_path / "a.json", [{"threshold": 2 / 3, "frr": 2 / 3}], exact=["threshold"])
+    assert json.loads((tmp_path / "a.json").read_text()) == [{"threshold": 2 / 3, "frr": 0.666667}]
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "b.json", {"x": float("nan")})
     assert not (tmp_path / "b.json").exists()

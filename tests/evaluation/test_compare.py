@@ -118,7 +118,14 @@ def test_it_reads_files_folders_and_revisions(tmp_path: Path, monkeypatch: pytes
     for new in ("metrics", PUBLISHED, "reports"):
         (found,) = compare_runs(load("HEAD"), load(new))
         assert found.sentence.startswith("B is better")
-    for name, said in (("no-such-thing", "no git revision"), (".", "holds neither")):
+    Path("model.onnx").write_bytes(b"\x08\xff\xfe")
+    Path("folder/outcomes.csv").mkdir(parents=True)
+    for name, said in (
+        ("no-such-thing", "no git revision"),
+        (".", "holds neither"),
+        ("model.onnx", "model.onnx holds no outcomes"),
+        ("folder", "outcomes.csv holds no outcomes"),
+    ):
         with pytest.raises(UserError, match=said):
             load(name)
     monkeypatch.setattr(sys, "argv", ["compare", "HEAD", "metrics", "--markdown"])

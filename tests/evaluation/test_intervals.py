@@ -42,6 +42,15 @@ def test_wilson_is_that_of_scipy(counts: tuple[int, int], confidence: float) -> 
     assert interval.low <= counts[0] / counts[1] <= interval.high
 
 
+@given(st.integers(2, 300), st.integers(1, 4), st.data())
+def test_wilson_of_a_fraction_lies_between_its_neighbours(trials: int, repeats: int, data: st.DataObject) -> None:
+    found = data.draw(st.integers(1, trials * repeats - 1))
+    low, high = proportion(found / repeats, trials)
+    assert 0 < low < found / repeats / trials < high < 1
+    below, above = proportion(found // repeats, trials), proportion(-(-found // repeats), trials)
+    assert below.low <= low <= above.low and below.high <= high <= above.high
+
+
 def test_three_over_t_is_what_no_event_rules_out() -> None:
     assert zero_event_bound(6.0) == 0.5
     assert stats.poisson.pmf(0, zero_event_bound(6.0) * 6.0) == pytest.approx(0.05, abs=0.001)

@@ -5,7 +5,7 @@ import pytest
 from tests.evaluation.made_up import SHIFT, hour, scores, segment
 from wakeword.detection.policy import Policy
 from wakeword.evaluation.config import EvaluateConfig, Votes
-from wakeword.evaluation.judging import false_alarms_at, training_policy
+from wakeword.evaluation.judging import false_alarms_at, report_policy, training_policy
 
 CONFIG = EvaluateConfig(smoothing_frames=[1])
 STREAMS = [
@@ -31,3 +31,13 @@ def test_false_alarms_are_counted_at_a_fixed_threshold_over_the_hours_outside_ke
 def test_the_policy_is_that_of_the_first_candidates() -> None:
     config = EvaluateConfig(smoothing_frames=[4, 2], votes=[Votes(needed=2, of=3), Votes()], release_ratio=0.5)
     assert training_policy(0.6, config) == Policy(0.6, 0.3, 4, 2, 3, 1000)
+
+
+def test_a_recording_heard_twice_is_one_trial_of_the_pooled_interval() -> None:
+    # "a1" is found in the first stream and missed in the second: half a miss of one recording, not one of two.
+    policy = training_policy(0.8, CONFIG)
+    found = report_policy(STREAMS, SCORES, 0, policy, SHIFT, CONFIG.tolerance_ms)
+    assert (found["misses"], found["keywords"], found["distinct_keywords"]) == (1, 2, 1)
+    # Wilson by hand: 1/2 of 1, z = 1.96: (1/2 + z²/2 ± z √(1/4 + z²/4)) / (1 + z²).
+    assert found["frr_interval"] == pytest.approx([0.0546, 0.9454], abs=1e-4)
+    assert {name: one["frr"] for name, one in found["conditions"].items()} == {"clean": 0.0, "room": 1.0}

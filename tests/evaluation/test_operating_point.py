@@ -57,7 +57,9 @@ def test_a_model_that_finds_nothing_gets_a_quiet_policy() -> None:
     assert "no threshold finds a keyword" in point.statement
     point = choose("hey", [stream({300: 0.6}, [100])], PLAIN, SHIFT)
     assert 0.6 < point.policy.threshold < 1.0
-    assert point.dev["false_alarms"] == 0
+    assert point.dev["false_alarms"] == 0 and "this one only keeps quiet" in point.statement
+    point = choose("hey", [stream({300: 1.0}, [100])], PLAIN, SHIFT)
+    assert point.dev["false_alarms"] == 1 and "this one still fires 1 times by mistake" in point.statement
 
 
 def test_the_smoothing_and_votes_that_find_most_are_taken() -> None:

@@ -59,7 +59,7 @@ def test_misses_by_slice() -> None:
     assert (noisy["frr"], noisy["distinct_keywords"]) == (0.5, 2)
     assert noisy["frr_interval"] == pytest.approx(list(proportion(1, 2)))
     # Three of four, but of two recordings only: the interval is that of two trials.
-    assert found["snr_db"]["10"]["frr_interval"] == pytest.approx(list(proportion(2, 2)))
+    assert found["snr_db"]["10"]["frr_interval"] == pytest.approx(list(proportion(1.5, 2)))
 
 
 def test_false_alarms_by_slice() -> None:

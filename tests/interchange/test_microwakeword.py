@@ -3,6 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed; the extra interchange brings it")
 pytest.importorskip("pymicro_wakeword", reason="pymicro-wakeword is not installed; the extra interchange brings it")
@@ -58,6 +60,20 @@ def test_each_recording_is_heard_from_the_start(written: Path) -> None:
     features = micro_features(PCM)
     first, again = microwakeword.score(written, [features, features])
     np.testing.assert_array_equal(first, again)
+
+
+@given(st.floats(0.001, 0.999), st.integers(1, 12), st.data())
+def test_a_device_fires_at_the_threshold_and_not_before(threshold: float, window: int, data: st.DataObject) -> None:
+    outputs = data.draw(st.lists(st.integers(0, 255), min_size=window, max_size=window))
+    cutoff = microwakeword.cutoff(threshold, window)
+    fires = sum(outputs) > int(cutoff.probability * 255) * window  # as ESPHome 2026.6.5 computes it
+    mean = sum(outputs) / window / 256
+    assert fires == (mean >= cutoff.mean)
+    if threshold < (254 + 1 / window) / 256:  # the highest cutoff that anything exceeds
+        assert not (fires and mean < threshold - 1e-9)
+        assert fires or mean < threshold + 1 / 256
+    if window == 1:
+        assert fires == (mean > cutoff.probability)  # as pymicro-wakeword does
 
 
 def test_more_memory_for_more_network() -> None:

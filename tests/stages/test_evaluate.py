@@ -137,6 +137,17 @@ def test_an_exported_file_gets_the_same_figures_and_leaves_nothing_behind(
     }
     assert other["operating_point"]["test"] == at
     assert (project / "elsewhere/errors/index.html").exists()
+    run(monkeypatch, "--model", str(exported), "--out", "elsewhere")  # its own report it may replace
+
+
+def test_a_report_takes_the_place_of_nothing_else(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "thesis").mkdir()
+    (project / "thesis/chapter.txt").write_text("two years of work")
+    before = tree(project)
+    for out in ("thesis", "thesis/chapter.txt", "."):
+        with pytest.raises(UserError, match="name a new folder for --out"):
+            run(monkeypatch, "--model", "none.onnx", "--out", out)
+    assert tree(project) == before
 
 
 def test_what_is_no_model_for_these_streams_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def test_a_policy_out_of_range_is_refused_and_the_field_named() -> None:
         assert f"{name} is {value}" in answer
 
 
-@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100, 44_101, 48_000, 96_000, 96_007])
 def test_resampling_is_the_python_one(rate: int) -> None:
     rng = np.random.default_rng(rate)
     samples = rng.uniform(-1, 1, rate // 2).astype(np.float32)

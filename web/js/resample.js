@@ -3,6 +3,8 @@
 const SAMPLE_RATE = 16_000;
 const ZERO_CROSSINGS = 64;
 const STOPBAND_DB = 80;
+const LARGEST_STEP = 1000; // beyond, filters are interpolated: one each would take seconds to make
+const POSITIONS = 512; // halfway between two of them, a straight line is 1e-5 off at most
 
 /** Resamples one mono stream by a Kaiser-windowed sinc, as src/wakeword/runtime/resample.py does. */
 export class Resampler {
@@ -16,7 +18,9 @@ export class Resampler {
     this._down = rate / shared;
     this._half = Math.ceil(ZERO_CROSSINGS * Math.max(1, rate / SAMPLE_RATE));
     const bandwidth = Math.min(1, SAMPLE_RATE / rate);
-    this._filters = Array.from({ length: this._up }, (_, phase) => filter(phase / this._up, this._half, bandwidth));
+    this._interpolated = this._down > LARGEST_STEP;
+    const [parts, count] = this._interpolated ? [POSITIONS, POSITIONS + 1] : [this._up, this._up];
+    this._filters = Array.from({ length: count }, (_, part) => filter(part / parts, this._half, bandwidth));
     this._held = new Float32Array(this._half - 1);
     this._phase = 0; // of the next output, in 1 / up of an input sample from the start of `held`
   }
@@ -31,15 +35,27 @@ export class Resampler {
     const output = [];
     for (; Math.floor(this._phase / this._up) + taps <= joined.length; this._phase += this._down) {
       const start = Math.floor(this._phase / this._up);
-      const weights = this._filters[this._phase % this._up];
-      let sum = 0;
-      for (let tap = 0; tap < taps; tap++) sum += weights[tap] * joined[start + tap];
-      output.push(sum);
+      output.push(this._weighted(joined, start, taps));
     }
     const used = Math.min(Math.floor(this._phase / this._up), joined.length);
     this._held = joined.slice(used);
     this._phase -= used * this._up;
     return Float32Array.from(output);
+  }
+
+  _weighted(joined, start, taps) {
+    const phase = this._phase % this._up;
+    let sum = 0;
+    if (!this._interpolated) {
+      const weights = this._filters[phase];
+      for (let tap = 0; tap < taps; tap++) sum += weights[tap] * joined[start + tap];
+      return sum;
+    }
+    const place = Math.floor((phase * POSITIONS) / this._up);
+    const share = (phase * POSITIONS) / this._up - place;
+    const [before, after] = [this._filters[place], this._filters[place + 1]];
+    for (let tap = 0; tap < taps; tap++) sum += (before[tap] * (1 - share) + after[tap] * share) * joined[start + tap];
+    return sum;
   }
 }
 

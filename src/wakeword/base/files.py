@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,21 +91,24 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, exact: Collection[str] = ()) -> None:
     """Write canonical JSON: sorted keys, floats to six significant digits, a newline at the end.
+
+    Args:
+        exact: keys whose numbers are written in full: a threshold rounded up loses the very event it was read off.
 
     Raises:
         ValueError: a float in `value` is NaN or infinite, which JSON can't hold; use None for "no value".
     """
-    text = json.dumps(_rounded(value), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(_rounded(value, exact), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_bytes(path, f"{text}\n".encode())
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: Any, exact: Collection[str]) -> Any:
     if isinstance(value, dict):
-        return {str(key): _rounded(inner) for key, inner in value.items()}
+        return {str(key): inner if key in exact else _rounded(inner, exact) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(inner) for inner in value]
+        return [_rounded(inner, exact) for inner in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else value
     return value

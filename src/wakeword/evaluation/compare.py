@@ -9,6 +9,7 @@ the sign test over the groups that differ agrees.
 """
 
 import argparse
+import csv
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -213,19 +214,31 @@ def load(name: str) -> dict[str, Outcomes]:
     """
     path = Path(name)
     if path.is_file():
-        return read_outcomes(path.read_text(encoding="utf-8"), name)
+        return _read(path)
     if path.is_dir():
         for file in (path / each for each in NAMES):
             if file.exists():
-                return read_outcomes(file.read_text(encoding="utf-8"), str(file))
+                return _read(file)
         raise UserError(f"{path} holds neither {NAMES[0]} nor {NAMES[1]}; run `dvc repro evaluate report` there")
-    shown = subprocess.run(["git", "show", f"{name}:{PUBLISHED}"], capture_output=True, text=True, check=False)
+    try:
+        shown = subprocess.run(["git", "show", f"{name}:{PUBLISHED}"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise UserError(f"'{name}' is no file and no folder, and git is not installed to look for a revision") from None
     if shown.returncode:
         raise UserError(
             f"'{name}' is no file, no folder and no git revision with {PUBLISHED} in it "
             f"({shown.stderr.strip() or 'git failed'})"
         )
     return read_outcomes(shown.stdout, f"{name}:{PUBLISHED}")
+
+
+def _read(file: Path) -> dict[str, Outcomes]:
+    try:
+        return read_outcomes(file.read_text(encoding="utf-8"), str(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as failure:
+        raise UserError(
+            f"{file} holds no outcomes: {failure}; name what `dvc repro evaluate report` wrote"
+        ) from failure
 
 
 def compare_runs(a: Mapping[str, Outcomes], b: Mapping[str, Outcomes]) -> list[Comparison]:

@@ -85,7 +85,8 @@ def _draw_det(folder: Path, stem: str, examined: Examined, more_curves: Mapping[
     point = DetPoint("test", at["fah"], Interval(*at["fah_interval"]), at["frr"], Interval(*at["frr_interval"]))
     plot_det(folder / f"{stem}det.png", f"“{examined.phrase}”: misses against false alarms", lines, [point])
     curve = examined.curve
-    rows = zip(curve.fah.tolist(), curve.frr.tolist(), curve.threshold.tolist(), strict=True)
+    thresholds = map(repr, curve.threshold.tolist())  # in full: rounded up, one would lose the event it was read off
+    rows = zip(curve.fah.tolist(), curve.frr.tolist(), thresholds, strict=True)
     write_table(folder / f"{stem}det.csv", ["fah", "frr", "threshold"], rows)
 
 

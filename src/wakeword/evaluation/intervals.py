@@ -29,8 +29,11 @@ def poisson_rate(events: int, exposure: float, confidence: float = 0.95) -> Inte
     return Interval(low / exposure, high / exposure)
 
 
-def proportion(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+def proportion(successes: float, trials: int, confidence: float = 0.95) -> Interval:
     """Return the score interval of a proportion (Wilson, 1927).
+
+    Args:
+        successes: how many of `trials`; a fraction where each trial is itself a share of repetitions.
 
     Raises:
         ValueError: `trials` is 0, or `successes` is not among 0..`trials`.

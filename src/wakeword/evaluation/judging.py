@@ -169,7 +169,7 @@ def distinct_keywords(streams: Sequence[Stream], phrase: int) -> int:
 
 def pooled_interval(frr: float, distinct: int) -> list[float]:
     """Return the interval of an FRR pooled over conditions: that of as many trials as there are recordings."""
-    return list(proportion(round(frr * distinct), distinct))
+    return list(proportion(frr * distinct, distinct))
 
 
 def timed_events(

@@ -85,7 +85,8 @@ def choose(
     supported, statement = support(dev.hours, config.target_fah)
     grounds = [f"dev's {statement}", f"the same counts hold from {low:.6g} (excluded) to {high:.6g}"]
     if index is None:
-        grounds.insert(0, f"no threshold finds a keyword on dev at FAH ≤ {config.max_fah:g}: this one only keeps quiet")
+        quiet = f"still fires {dev.false_alarms} times by mistake" if dev.false_alarms else "only keeps quiet"
+        grounds.insert(0, f"no threshold finds a keyword on dev at FAH ≤ {config.max_fah:g}: this one {quiet}")
     elif not reached:
         fah = dev.false_alarms / dev.hours
         grounds.insert(0, f"no threshold reaches FAH ≤ {config.target_fah:g} on dev: this one has {fah:.3g}")

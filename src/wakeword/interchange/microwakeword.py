@@ -1,9 +1,10 @@
 """What microWakeWord and ESPHome want beside the TFLite file, and what their package makes of both."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pymicro_wakeword import MicroWakeWord
@@ -23,7 +24,7 @@ def manifest(
 
     Args:
         model: name of the TFLite file beside it.
-        threshold: of the mean probability.
+        threshold: of the mean probability, see `cutoff`.
         smoothing_frames: how many probabilities are averaged.
         arena: bytes that the interpreter may use, see `arena_bytes`.
     """
@@ -43,6 +44,29 @@ def manifest(
             "minimum_esphome_version": _MINIMUM_ESPHOME,
         },
     }
+
+
+class Cutoff(NamedTuple):
+    """A threshold that both the package and a device keep to.
+
+    Attributes:
+        probability: what the manifest says.
+        mean: the same for means of the file's probabilities, which are whole numbers of 256ths: none is equal to it.
+    """
+
+    probability: float
+    mean: float
+
+
+def cutoff(threshold: float, smoothing_frames: int) -> Cutoff:
+    """Return the lowest cutoff with which a device fires at means of at least `threshold` alone.
+
+    ESPHome makes a whole number of 255ths of the manifest's cutoff, rounding down, and fires where the sum of the last
+    `smoothing_frames` outputs, 256ths as they are, exceeds so many times that number. Written as it was chosen, 0.97
+    would fire from 0.9688 on.
+    """
+    steps = min(max(math.ceil(256 * threshold - 1 / smoothing_frames), 0), 254)
+    return Cutoff(math.ceil(steps / 255 * 1e6) / 1e6, (steps + 0.5 / smoothing_frames) / 256)
 
 
 def arena_bytes(state: int, operators: int) -> int:

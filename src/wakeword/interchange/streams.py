@@ -21,6 +21,7 @@ FrontEnd = Callable[[np.ndarray], np.ndarray]
 def train_streams(
     corpus: Path,
     splits: Path,
+    features: Path,
     phrases: Sequence[str],
     config: StreamsConfig,
     seed: int,
@@ -30,14 +31,23 @@ def train_streams(
     """Make the training streams again, whose sound featurize does not keep, and yield what is heard of each.
 
     Args:
-        corpus, splits: what ingest and split left.
+        corpus, splits, features: what ingest, split and featurize left.
         phrases, config, seed: as featurize had them.
         front_end: from `(samples,)` int16 to features; picklable.
         count: of worker processes.
+
+    Raises:
+        UserError: these are not the streams that featurize made, so that labels would not fit.
     """
     ids = set(read_splits(splits)["train"])
     clips = [clip for clip in Corpus.open(corpus).clips if clip.id in ids]
     plans = plan_training(config, clips, seed)
+    if [_heard(describe(plan, phrases)) for plan in plans] != list(
+        map(_heard, StreamSet.open(features, "train").streams)
+    ):
+        raise UserError(
+            f"{features} holds training streams of other params or another corpus; run `dvc repro featurize`"
+        )
     todo = partial(_rendered, corpus, tuple(phrases), front_end)
     yield from _whole(workers.ordered_map(todo, plans, count))
 
@@ -53,6 +63,10 @@ def _rendered(
     corpus: Path, phrases: tuple[str, ...], front_end: FrontEnd, plan: StreamPlan
 ) -> tuple[Stream, np.ndarray]:
     return describe(plan, phrases), front_end(render(plan, Corpus.open(corpus)))
+
+
+def _heard(stream: Stream) -> tuple[str, int, list[str]]:
+    return stream.name, stream.frames, [segment.clip for segment in stream.segments]
 
 
 def _whole(results: Any) -> Iterator[Any]:

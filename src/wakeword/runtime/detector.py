@@ -167,4 +167,4 @@ def _named(models: Model | Sequence[Model]) -> dict[str, Model]:
 def _with_threshold(policy: Policy, threshold: float | None) -> Policy:
     if threshold is None:
         return policy
-    return replace(policy, threshold=threshold, release=min(policy.release, float(threshold)))
+    return replace(policy, threshold=threshold, release=float(threshold) * policy.release / policy.threshold)
