@@ -1,7 +1,7 @@
 """Train a tiny network in two processes: `python share_training.py STREAMS OUT`.
 
 With OUT "taught" it has a teacher of another stride, with "halves" two micro-batches too, with "spoken" two and what is
-said is transcribed, with "wait" it waits to be ended.
+said is transcribed, with "wait" it waits to be ended, with "apart" the two see different disks.
 """
 
 import os
@@ -32,8 +32,18 @@ def built(streams: StreamSet, stride: int) -> Network:
     return Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
 
 
-def train(folder: Path, checkpoints: Path, taught: bool = False, parts: int = 1, spoken: bool = False) -> loop.Training:
-    """Train on streams, alone or as one of several processes. Dropout is off: only it may differ between the two."""
+class Cut(Exception):
+    pass
+
+
+def train(
+    folder: Path, checkpoints: Path, taught: bool = False, parts: int = 1, spoken: bool = False, cut_in: int = 0
+) -> loop.Training:
+    """Train on streams, alone or as one of several processes. Dropout is off: only it may differ between the two.
+
+    Raises:
+        Cut: in the epoch `cut_in`.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(3)
     streams = StreamSet.open(folder, "train")
@@ -46,8 +56,14 @@ def train(folder: Path, checkpoints: Path, taught: bool = False, parts: int = 1,
     if spoken:
         objective = transcribing(streams, network, parts)
 
+    judged = 0
+
     def judge(candidate: Network) -> dict[str, float]:
+        nonlocal judged
         assert distributed.rank() == 0
+        judged += 1
+        if judged == cut_in:
+            raise Cut
         return {"mean_recall": candidate.body.head.weight.sum().item(), "frr": 0.0}
 
     return loop.train(network, objective, judge, CONFIG, 0.01, 1, checkpoints)
@@ -63,7 +79,8 @@ def run() -> None:
     if out.name == "wait":
         (out.parent / f"{distributed.rank()}.pid").write_text(str(os.getpid()))
         time.sleep(120)
-    trained = train(folder, out.parent / "checkpoints", out.name in ("taught", "halves"), parts, out.name == "spoken")
+    disk = f"checkpoints-{distributed.rank()}" if out.name == "apart" else "checkpoints"
+    trained = train(folder, out.parent / disk, out.name in ("taught", "halves"), parts, out.name == "spoken")
     torch.save({"state": trained.network.state_dict(), "history": trained.history}, f"{out}.{distributed.rank()}")
     distributed.leave()
 

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from tests.training import share_training
+from wakeword.base.errors import UserError
 from wakeword.features.store import StreamSet
+from wakeword.training import distributed
 from wakeword.training.config import BatchConfig, PhonemesConfig, TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +45,28 @@ def test_two_processes_give_the_result_of_one(
     assert shared[0]["history"] == shared[1]["history"]
     for one, two in zip(single.history, shared[0]["history"], strict=True):
         assert two == pytest.approx(one, rel=1e-3)
+
+
+def test_machines_that_share_no_disk_go_on_together(streams: StreamSet, tmp_path: Path) -> None:
+    folder = Path(str(streams.all_features.filename)).parent
+    with pytest.raises(share_training.Cut):
+        share_training.train(folder, tmp_path / "checkpoints-0", cut_in=2)
+    process = start(streams, tmp_path / "apart")
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 0 and said.count("going on from an interrupted training") >= 1, said
+    one, two = (torch.load(tmp_path / f"apart.{rank}", weights_only=True) for rank in range(2))
+    whole = share_training.train(folder, tmp_path / "whole")
+    assert [row["loss"] for row in one["history"]] == pytest.approx([row["loss"] for row in whole.history], rel=1e-3)
+    assert one["history"] == two["history"]
+    assert all(torch.equal(one["state"][name], two["state"][name]) for name in one["state"])
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = torch.cuda.device_count()
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(gpus + 1))
+    with pytest.raises(UserError, match=rf"which has {gpus} GPUs; lower train\.nproc"):
+        distributed.join(torch.device("cuda"), {})
 
 
 def test_control_c_ends_all_processes(streams: StreamSet, tmp_path: Path) -> None:

@@ -5,17 +5,19 @@ import logging
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from tests.models.networks import CONFIGS
 from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL, tells_tones_apart, transcribing
 from wakeword.base import log
 from wakeword.base.errors import UserError
-from wakeword.features.cmvn import accumulate
+from wakeword.features.cmvn import Cmvn, accumulate
 from wakeword.features.store import StreamSet
 from wakeword.models.network import Network
-from wakeword.training import loop, watching
+from wakeword.training import devices, loop, watching
 from wakeword.training.config import (
     AdamWConfig,
     EarlyStoppingConfig,
@@ -124,6 +126,50 @@ def test_a_training_that_was_cut_off_ends_the_same_to_the_bit(
     assert whole.history == resumed.history
     loop.forget(tmp_path / "cut")
     assert not (tmp_path / "cut").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mixed_precision_learns_and_goes_on_where_it_was_cut_off(
+    streams: StreamSet, network: Network, config: TrainConfig, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
+    objective = Objective(sampler, FRONTEND, BATCHES, LOSS, torch.device("cpu"), dtype)
+    start, judge = copy.deepcopy(network), loss_judge(objective)
+    before = judge(copy.deepcopy(network).eval())["mean_recall"]
+    whole = loop.train(network, objective, judge, config, 0.01, 1, tmp_path / "whole")
+    assert whole.history[-1]["mean_recall"] > before + 0.2
+    judged = 0
+
+    def cut(candidate: Network) -> dict[str, float]:
+        nonlocal judged
+        judged += 1
+        if judged > 2:
+            raise Cut
+        return judge(candidate)
+
+    with pytest.raises(Cut):
+        loop.train(copy.deepcopy(start), objective, cut, config, 0.01, 1, tmp_path / "cut")
+    resumed = loop.train(copy.deepcopy(start), objective, judge, config, 0.01, 1, tmp_path / "cut")
+    assert whole.history == resumed.history
+    assert all(torch.equal(one, two) for one, two in zip(network_bits(whole), network_bits(resumed), strict=True))
+
+
+def network_bits(trained: loop.Training) -> list[torch.Tensor]:
+    return list(trained.network.state_dict().values())
+
+
+def test_float16_is_for_gpus_that_only_emulate_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    def turing(including_emulation: bool = True) -> bool:  # what torch says of compute capability 7.5
+        return including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", turing)
+    assert devices.precision("auto", torch.device("cuda")) == torch.float16
+    assert devices.precision("auto", torch.device("cpu")) is None
+
+
+def test_any_seed_trains(network: Network, objective: Objective, config: TrainConfig, tmp_path: Path) -> None:
+    short = config.model_copy(update={"epochs": 1, "steps_per_epoch": 1})
+    assert loop.train(network, objective, loss_judge(objective), short, 0.01, 2**63 - 1, tmp_path).history
 
 
 def mining(config: TrainConfig) -> TrainConfig:
@@ -393,11 +439,20 @@ def test_a_loss_that_is_no_number_is_an_error(
 
 
 @pytest.mark.parametrize("chosen", [AdamWConfig(), SgdConfig()])
-def test_only_weights_that_multiply_decay(network: Network, chosen: OptimizerConfig) -> None:
+@pytest.mark.parametrize("phrases", [1, 2])
+@pytest.mark.parametrize("architecture", CONFIGS)
+def test_only_weights_that_multiply_decay(architecture: str, phrases: int, chosen: OptimizerConfig) -> None:
+    cmvn = Cmvn(np.zeros(40), np.ones(40), 1, FRONTEND.fingerprint)
+    network = Network(CONFIGS[architecture], cmvn, FRONTEND.floor, phrases)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
     decayed, others = optimizer(network, chosen, 0.1).param_groups
-    assert all(parameter.squeeze().ndim > 1 for parameter in decayed["params"]) and decayed["weight_decay"] > 0
-    assert others["weight_decay"] == 0
-    assert len(decayed["params"]) + len(others["params"]) == len(list(network.parameters()))
+    assert decayed["weight_decay"] > 0 and others["weight_decay"] == 0
+    found, left = ({names[id(parameter)] for parameter in group["params"]} for group in (decayed, others))
+    assert found | left == set(names.values()) and not found & left
+    assert {"body.head.weight", "body.stem.0.weight"} & set(names.values()) <= found
+    # Kernels begin at random, what normalizes and what is added at ones and zeros (but for biases, named so).
+    even = {name for name, parameter in network.named_parameters() if parameter.min() == parameter.max()}
+    assert left == even | {name for name in names.values() if name.split(".")[-1].startswith("bias")}
 
 
 def test_an_optimizer_takes_no_knob_of_another() -> None:

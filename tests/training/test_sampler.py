@@ -179,3 +179,11 @@ def test_what_is_fed_back_gets_its_share_until_something_else_is() -> None:
     assert [int(window[0, 0]) for window in sampler.batch(0).features].count(4) >= 20
     sampler.feed_back([], 0.5)
     assert np.array_equal(sampler.batch(3).features, before.features)
+
+
+def test_shares_that_are_rounded_up_make_no_larger_batch() -> None:
+    clips = [("k", True, "positive", 0), ("h", True, "hard_negative", None)] + 20 * [("n", True, "negative", None)]
+    batches = BatchConfig(size=8, window_s=1.6, positive_share=0.45, hard_negative_share=0.45)
+    sampler = WindowSampler(one_clip_each(*clips), 1, batches, LOSS, 60, 2, seed=1)
+    sampler.feed_back([("s7", 2.0)], 0.08)
+    assert len(sampler.batch(0).features) == 8  # 4 and 4, and 1 that finds no room

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from wakeword.training.config import FahControlConfig, LossConfig, TrainConfig
+from wakeword.training.config import FahControlConfig, LossConfig, MiningConfig, TrainConfig
 from wakeword.training.schedule import learning_rate, negative_weight
 
 
@@ -89,9 +89,10 @@ def test_the_weight_settles_where_the_target_is_met() -> None:
     ("changed", "said"),
     [
         ({"fah_control": CONTROL, "epochs": 1}, "fah_control acts from the second epoch on"),
+        ({"mining": MiningConfig(every=8), "epochs": 8}, r"mining\.every is 8, and after the last of 8 epochs"),
         ({"fah_control": CONTROL, "loss": LossConfig(negative_weight=11.0)}, "it must lie from fah_control.least, 0.1"),
     ],
 )
-def test_control_that_cannot_act_is_refused(changed: dict, said: str) -> None:
+def test_what_cannot_act_is_refused(changed: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         TrainConfig(**changed)

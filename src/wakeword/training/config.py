@@ -323,6 +323,11 @@ class TrainConfig(Section):
             )
         if self.fah_control is not None and self.epochs == 1:
             raise ValueError("fah_control acts from the second epoch on, but epochs is 1; set fah_control to null")
+        if self.mining.every >= self.epochs:
+            raise ValueError(
+                f"mining.every is {self.mining.every}, and after the last of {self.epochs} epochs nothing is mined; "
+                "lower it, or set it to 0 for no mining"
+            )
         return self
 
     @model_validator(mode="after")

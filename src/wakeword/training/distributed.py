@@ -72,11 +72,17 @@ def join(device: torch.device, sizes: Mapping[str, int], accumulate: int = 1) ->
         accumulate: micro-batches that it is computed in.
 
     Raises:
-        UserError: a batch can't be shared out equally.
+        UserError: a batch can't be shared out equally, or there are more processes than GPUs.
     """
-    workers.die_with(os.getppid())
     if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        local, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+        if here > (gpus := torch.cuda.device_count()):
+            raise UserError(
+                f"{here} processes are to train on this machine, which has {gpus} GPUs; lower train.nproc, "
+                "or set runtime.device to cpu"
+            )
+        torch.cuda.set_device(local)
+    workers.die_with(os.getppid())
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     for name, number in sizes.items():
         if number % (size() * accumulate):

@@ -107,7 +107,9 @@ def train(
 
     latest = checkpoints / "latest.pt"
     stateful: dict[str, Any] = {"learner": learner, "ema": ema.network, "optimizer": update, "scaler": scaler}
-    if saved := _load(latest, objective.device):
+    # The first process's checkpoint is everyone's: other machines have none. It stays on the CPU, as each part copies
+    # what it loads to where it lives, but for AdamW's count of steps, which is read at every step.
+    if saved := distributed.from_first(partial(_load, latest)):
         for name, part in stateful.items():
             part.load_state_dict(saved[name])
         ema.updates, history, system, best = (saved[name] for name in ("ema_updates", "history", "system", "best"))
@@ -134,7 +136,7 @@ def train(
 
     while not _over(history, config):
         epoch = len(history)
-        torch.manual_seed(seed * 1_000_003 + epoch + distributed.rank() * 100_003)
+        torch.manual_seed((seed * 1_000_003 + epoch + distributed.rank() * 100_003) % 2**63)
         learner.train()
         objective.negative_weight = negative_weight(history, config.loss.negative_weight, config.fah_control)
         first, started = epoch * config.steps_per_epoch, time.monotonic()
@@ -225,10 +227,10 @@ def _average(network: Network, best: dict[int, State], best_alone: dict[str, flo
     return average
 
 
-def _load(path: Path, device: torch.device) -> dict[str, Any] | None:
+def _load(path: Path) -> dict[str, Any] | None:
     """Return a checkpoint, or None where there is none or only a damaged one, which is said."""
     try:
-        return torch.load(path, map_location=device, weights_only=True)  # type: ignore[no-any-return]
+        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
     except FileNotFoundError:
         return None
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as failure:

@@ -249,9 +249,10 @@ def mixup(features: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Ten
 
 def optimizer(network: nn.Module, config: OptimizerConfig, lr: float) -> torch.optim.Optimizer:
     """Return an optimizer that decays weights that multiply and leaves biases and normalization alone."""
+    decayed = {id(parameter) for parameter in _multiplying(network)}
     groups = [
-        {"params": list(_parameters(network, decayed=True)), "weight_decay": config.weight_decay},
-        {"params": list(_parameters(network, decayed=False)), "weight_decay": 0.0},
+        {"params": [each for each in network.parameters() if id(each) in decayed], "weight_decay": config.weight_decay},
+        {"params": [each for each in network.parameters() if id(each) not in decayed], "weight_decay": 0.0},
     ]
     if isinstance(config, AdamWConfig):
         return torch.optim.AdamW(groups, lr=lr)
@@ -269,5 +270,9 @@ def clip_gradients(learner: nn.Module, longest: float) -> Tensor:
     return torch.nn.utils.clip_grad_norm_(network.parameters(), longest)
 
 
-def _parameters(network: nn.Module, *, decayed: bool) -> Iterator[nn.Parameter]:
-    return (parameter for parameter in network.parameters() if (parameter.squeeze().ndim > 1) == decayed)
+def _multiplying(network: nn.Module) -> Iterator[nn.Parameter]:
+    for module in network.modules():
+        if isinstance(module, nn.ParameterList):  # the kernels of MixedNet's depthwise convolutions
+            yield from module
+        elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear | nn.GRU):
+            yield from (each for name, each in module.named_parameters(recurse=False) if name.startswith("weight"))

@@ -106,7 +106,8 @@ class WindowSampler:
             hard = round(size * self.config.hard_negative_share)
             windows += [self._window_around(self._hard, rng) for _ in range(hard)]
         if self._mined:
-            mined = round(size * self._mined_share)
+            # Rounded one by one, the shares may come to more than the batch.
+            mined = min(round(size * self._mined_share), size - len(windows))
             windows += [self._window_around(self._mined, rng) for _ in range(mined)]
         windows += [self._any_window(rng) for _ in range(size - len(windows))]
         masks = [self._masks(stream, first) for stream, first in windows]
