@@ -17,6 +17,7 @@ from wakeword.training import devices, lr_range_test
 from wakeword.training.config import FindLrConfig, TrainConfig
 from wakeword.training.objective import training_objective
 from wakeword.training.plots import draw_lr_range_test
+from wakeword.training.sampler import too_long
 
 FEATURES, CMVN, REPORT = Path("data/npy"), Path("data/cmvn.json"), Path("data/reports/find-lr")
 
@@ -40,6 +41,8 @@ def run() -> None:
     streams = StreamSet.open(FEATURES, "train", params.features.fingerprint, params.runtime.cache_mb)
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
+    for told in too_long(streams.streams, params.phrases, network.receptive_field):
+        log.warning(told)
     objective = training_objective(train, streams, network, params.features, params.phrases, params.language, seed)
     found = lr_range_test.run(network, objective, train.optimizer, params.find_lr, seed)
     with replacing_folder(REPORT) as folder:

@@ -43,6 +43,9 @@ def test_only_the_sections_of_the_schema_are_looked_at(tmp_path: Path) -> None:
 
 def test_an_accent_typed_as_a_character_of_its_own_is_the_same_phrase(tmp_path: Path) -> None:
     assert load(Schema, written(tmp_path, 'phrases: ["hey Ju\\u0308rgen"]\nseed: 1')).phrases == ["hey J\xfcrgen"]
+    assert load(Schema, written(tmp_path, "phrases: [ねえ\u3000コンピュータ]\nseed: 1")).phrases == [
+        "ねえ コンピュータ"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,8 @@ def test_an_accent_typed_as_a_character_of_its_own_is_the_same_phrase(tmp_path: 
         ("phrases: [a, A]\nseed: 1", "stands there twice"),
         ('phrases: ["caf\\xe9", "cafe\\u0301"]\nseed: 1', "stands there twice"),
         ("phrases: ['  ']\nseed: 1", "'phrases.0' is '  '"),
+        ("phrases: ['hey ']\nseed: 1", "'phrases.0' is 'hey '; it must neither be empty nor begin or end with a space"),
+        ("phrases: [yes]\nseed: 1", "'phrases.0' is True, as YAML reads yes, no, on and off; put it in quotes"),
         ("phrases: [a]", "'seed' is missing; add it"),
         ("phrases: [a]\nseed: 1\nmodel: {name: round, radii: [1.0, -2.0]}", "'model.radii.1' is -2.0"),
         ("phrases: [a]\nseed: 1\nmodel: {name: round, side: 2.0}", "unknown key 'model.side'"),

@@ -241,7 +241,8 @@ def test_accents_of_a_language() -> None:
     assert voices_of("de") == ["de"]
     assert voices_of("zh") == ["cmn"]
     assert voices_of("no") == ["nb"]
-    assert voices_of("xx") == []
+    assert voices_of("zh-CN") == ["cmn"] and voices_of("sv-SE") == ["sv"]
+    assert voices_of("xx") == voices_of("xx-YY") == []
     assert set(english) < set(voices())
 
 

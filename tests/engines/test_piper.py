@@ -36,14 +36,22 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("voices")
     voice(folder)
     voice(folder, "alone", speakers=1)
+    for size in ("low", "high"):  # one person in two models
+        voice(folder, f"en_US-joe-{size}", speakers=1)
+    voice(folder, "en_US-arctic-medium", speaker_id_map={"awb": 0, "slt": 1, "bdl": 2})
     return folder
 
 
 def test_each_speaker_of_each_model_is_a_voice_and_a_group(root: Path) -> None:
     config = PiperConfig(share=1.0, models=["tiny.onnx", "alone.onnx"])
+    people = ["en_US-joe-low.onnx", "en_US-joe-high.onnx", "en_US-arctic-medium.onnx"]
+    twice = PiperConfig(share=1.0, models=people)
     assert cast(config, "en", root).voices == ["tiny#0", "tiny#1", "tiny#2", "alone"]
     assert recorded(said(root, config, "tiny#1")).origin.group == "piper:tiny#1"
     assert recorded(said(root, config, "alone")).origin.group == "piper:alone"
+    assert recorded(said(root, twice, "en_US-joe-low")).origin.group == "piper:en_US-joe"
+    assert recorded(said(root, twice, "en_US-joe-high")).origin.group == "piper:en_US-joe"
+    assert recorded(said(root, twice, "en_US-arctic-medium#1")).origin.group == "flite:slt"
     some = PiperConfig(share=1.0, models=["tiny.onnx"], speakers=[2])
     assert cast(some, "en", root).voices == ["tiny#2"]
 

@@ -52,7 +52,7 @@ def refusal(tmp_path: Path, yaml: str) -> str:
         ("split: {dev: 0.5, test: 0.5}", "split", "nothing to train on"),
         ("split: {pins: {a: training}}", "split.pins.a", "'train'"),
         ("phrases: []", "phrases", "at least 1"),
-        ("phrases: [' ']", "phrases.0", "match"),
+        ("phrases: [' ']", "phrases.0", "neither be empty"),
         ("phrases: [hey you, Hey You]", "phrases", "twice"),
         ("spilt: {}", "spilt", "unknown section"),
     ],

@@ -170,6 +170,7 @@ def test_metadata_in_the_labels_folder_is_found_too(tmp_path: Path) -> None:
         ("path\tspeaker\nnegative/a.wav\tx\n", r"separated by '\t'"),
         ("path,speaker\nelsewhere.wav,x\n", "none of its paths"),
         ("path,speaker\nnegative/a.wav,x\nnegative/a.wav,y\n", "twice"),
+        ('path,speaker\n"negative/a.wav,x\nnegative/b.wav,y\n', "a quote is not closed"),
     ],
 )
 def test_metadata_that_says_nothing_is_an_error(tmp_path: Path, content: str, told: str) -> None:
@@ -178,6 +179,24 @@ def test_metadata_that_says_nothing_is_an_error(tmp_path: Path, content: str, to
     message = refusal(tmp_path)
     assert told in message
     assert "metadata.csv" in message
+
+
+def test_what_spreadsheets_on_windows_write_is_read_or_refused_in_words(tmp_path: Path) -> None:
+    touch(tmp_path, "negative/a.wav")
+    (tmp_path / "metadata.csv").write_text("path,speaker\r\nnegative\\a.wav,anna\r\n")
+    assert origins(look(tmp_path))["negative/a.wav"].group == "speaker=anna"
+    (tmp_path / "metadata.csv").write_text("path,speaker\nnegative/a.wav,anna\n", encoding="utf-16")
+    assert "UTF-16; save it as UTF-8" in refusal(tmp_path)
+
+
+def test_a_positive_whose_text_is_something_else_is_rejected(tmp_path: Path) -> None:
+    touch(tmp_path, "positive/a.wav", "positive/b.wav", "positive/c.wav")
+    rows = "positive/a.wav,x,Hey Computer!\npositive/b.wav,x,good morning\npositive/c.wav,x,hey computer turn on\n"
+    (tmp_path / "metadata.csv").write_text(f"path,speaker,text\n{rows}")
+    found = look(tmp_path)
+    assert set(origins(found)) == {"positive/a.wav"}
+    assert [rejection.path for rejection in found.rejections] == ["positive/b.wav", "positive/c.wav"]
+    assert "its text is 'good morning', but it lies among the positives" in found.rejections[0].reason
 
 
 def test_a_row_with_an_absolute_path_is_told_as_no_speaker_comes_of_it(tmp_path: Path) -> None:

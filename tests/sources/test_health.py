@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.corpus.clips import clip
+from tests.corpus.clips import clip, synthetic
 from tests.sounds import tone
 from wakeword.corpus.manifest import Clip, Rejection
 from wakeword.sources.decode import to_int16
@@ -75,6 +75,18 @@ def test_a_phrase_that_says_another_is_told() -> None:
     made = summary([clip(number, "positive", "anna") for number in range(3)])
     (told,) = [one for one in made.all_warnings(["hey computer", "Computer", "lamp"]) if "train a model" in one]
     assert "who says 'hey computer' says 'Computer' too" in told
+
+
+def test_people_who_say_nothing_but_the_phrase_are_told() -> None:
+    def told(clips: list[Clip]) -> bool:
+        return any("people always say it" in one for one in summary(clips).all_warnings(["hey computer"]))
+
+    said = [clip(number, "positive", "anna") for number in range(3)]
+    machine = synthetic(clip(10, "negative", "espeak"))
+    assert told([*said, machine])
+    assert not told([*said, machine, clip(11, "negative", "anna")])
+    assert not told([synthetic(one) for one in [*said, machine]])
+    assert not told(said)  # "there is no negative clip" says more
 
 
 def test_clipping_and_narrow_band_are_told() -> None:

@@ -212,6 +212,16 @@ def test_few_recordings_among_many_synthetic_clips_are_warned_of(tmp_path: Path)
     assert "test has only" not in told and "train has only" not in told
 
 
+def test_one_person_who_speaks_in_all_recordings_is_told_of(tmp_path: Path) -> None:
+    machines = [synthetic(one) for one in corpus(300)]
+    me = [clip(1000 + number, "positive", "speaker=me") for number in range(40)]
+    run(tmp_path, [*machines, *me], SplitConfig(pins={"speaker=me": "dev"}))
+    told = "\n".join(json.loads((tmp_path / "report" / "metrics.json").read_text())["warnings"])
+    assert "none of 40 recordings of 'hey computer' is in train, so that synthetic voices alone teach it" in told
+    assert "none of 40 recordings of 'hey computer' is in test, so that synthetic voices alone judge there" in told
+    assert "is in dev" not in told
+
+
 def test_a_missing_split_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train.json is missing"):
         read_splits(tmp_path)

@@ -8,7 +8,7 @@ from wakeword.base.errors import UserError
 from wakeword.features.store import Segment, Stream, StreamSet
 from wakeword.models.network import Network
 from wakeword.training.config import BatchConfig, LossConfig
-from wakeword.training.sampler import WindowSampler, real_share
+from wakeword.training.sampler import WindowSampler, real_share, too_long
 
 
 def make(streams: StreamSet, network: Network, batches: BatchConfig = BATCHES, seed: int = 1) -> WindowSampler:
@@ -187,3 +187,10 @@ def test_shares_that_are_rounded_up_make_no_larger_batch() -> None:
     sampler = WindowSampler(one_clip_each(*clips), 1, batches, LOSS, 60, 2, seed=1)
     sampler.feed_back([("s7", 2.0)], 0.08)
     assert len(sampler.batch(0).features) == 8  # 4 and 4, and 1 that finds no room
+
+
+def test_a_phrase_longer_than_the_network_sees_is_told_of(streams: StreamSet) -> None:
+    # It lasts 0.4 s in every stream.
+    assert too_long(streams.streams, ["rise"], 41) == []
+    (told,) = too_long(streams.streams, ["rise"], 39)
+    assert "'rise' takes 0.40 s" in told and "sees 0.39 s" in told

@@ -37,8 +37,8 @@ class Section(BaseModel):
 
 
 def _unique(phrases: list[str]) -> list[str]:
-    # An accent may be typed as a character of its own, which espeak-ng reads otherwise.
-    phrases = [unicodedata.normalize("NFC", phrase) for phrase in phrases]
+    # An accent may be typed as a character of its own, which espeak-ng reads otherwise, and a space in many widths.
+    phrases = [" ".join(unicodedata.normalize("NFC", phrase).split()) for phrase in phrases]
     folded = [phrase.casefold() for phrase in phrases]
     for phrase in phrases:
         if folded.count(phrase.casefold()) > 1:
@@ -59,7 +59,8 @@ def _below_root(path: str) -> str:
 
 
 # Sections that are no mapping, for the stages that read them.
-Text = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$")]
+_TEXT = r"^\S(.*\S)?$"
+Text = Annotated[str, StringConstraints(pattern=_TEXT)]
 BelowRoot = Annotated[Text, AfterValidator(_below_root)]
 Phrases = Annotated[list[Text], Field(min_length=1), AfterValidator(_unique)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")]
@@ -120,6 +121,12 @@ def _explain(path: Path, failure: ValidationError, document: dict[str, Any]) -> 
             lines.append(f"{path}: '{key}.{name}' is missing; add it")
         elif problem["type"] == "missing":
             lines.append(f"{path}: '{key}' is missing; add it")
+        elif problem["type"] == "string_type" and isinstance(problem["input"], bool):
+            lines.append(f"{path}: '{key}' is {problem['input']}, as YAML reads yes, no, on and off; put it in quotes")
+        elif problem["type"] == "string_pattern_mismatch" and problem["ctx"]["pattern"] == _TEXT:
+            lines.append(
+                f"{path}: '{key}' is {problem['input']!r}; it must neither be empty nor begin or end with a space"
+            )
         else:
             lines.append(f"{path}: '{key}' is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)

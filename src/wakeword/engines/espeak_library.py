@@ -123,6 +123,7 @@ def voices() -> dict[str, str]:
 def voices_of(language: str) -> list[str]:
     """Return the accents of a language, the usual one first; none if espeak-ng does not know it.
 
+    Of a country's kind of it that espeak-ng has not, they are those of the language: of "sv" for "sv-SE".
     Accents that differ only in the script they read ("cmn-latn-pinyin", "en-shaw") are left out.
     """
     wanted = language.lower()
@@ -134,7 +135,8 @@ def voices_of(language: str) -> list[str]:
             ranked.append((not related, ranks.get(wanted, 99), code))
     ranked.sort()
     # "zh" names Mandarin and, further down, Cantonese: other languages, not accents.
-    return [code for other, _, code in ranked if not other] or [code for _, _, code in ranked[:1]]
+    found = [code for other, _, code in ranked if not other] or [code for _, _, code in ranked[:1]]
+    return found if found or "-" not in wanted else voices_of(wanted.split("-")[0])
 
 
 @cache

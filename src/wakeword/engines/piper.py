@@ -7,9 +7,10 @@ utterance's own.
 
 import importlib.util
 import json
+import re
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,6 +29,7 @@ from wakeword.engines.speaker import (
     Parameter,
     Said,
     VoiceFile,
+    arctic_group,
     drawn,
     drawn_evenly,
     phoneme_count,
@@ -39,6 +41,8 @@ ENGINE = "piper"
 _NOISE_VALUES = 2**19
 # Voices reach full scale, some beyond.
 _VOLUME = 0.5
+# How large a voice is; the person is the same.
+_QUALITY = re.compile(r"-(x_low|low|medium|high)$")
 
 
 class PiperConfig(EngineConfig):
@@ -75,16 +79,13 @@ class Piper:
     root: str
     licence: str
     version: str
+    group: str
 
     engine = ENGINE
 
     @property
     def name(self) -> str:
         return f"{ENGINE} {_voice(self.model, self.speaker)}"
-
-    @property
-    def group(self) -> str:
-        return f"{ENGINE}:{_voice(self.model, self.speaker)}"
 
     @property
     def description(self) -> str:
@@ -156,9 +157,20 @@ def cast(config: PiperConfig, language: str, root: Path) -> Cast:
             root=str(root),
             licence=config.licence,
             version=installed,
+            group=_group(root / voices[voice][0], voices[voice][1]),
         )
 
     return Cast(list(voices), draw)
+
+
+@cache
+def _group(model: Path, speaker: int | None) -> str:
+    """Return who speaks: the same person in a model's larger and smaller versions, and in other engines' voices."""
+    names = json.loads(Path(f"{model}.json").read_text(encoding="utf-8")).get("speaker_id_map") or {}
+    name = next((name for name, number in names.items() if number == speaker), None)
+    stem = _QUALITY.sub("", model.stem)
+    arctic = arctic_group(f"cmu_us_{name}") if "-arctic" in stem else None
+    return arctic or f"{ENGINE}:{stem if speaker is None else f'{stem}#{speaker}'}"
 
 
 def _voice(model: str, speaker: int | None) -> str:

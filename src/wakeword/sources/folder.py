@@ -1,5 +1,6 @@
 """The folder source: finding recordings on disk, learning what each is and who made it, and decoding them."""
 
+import codecs
 import csv
 import hashlib
 import itertools
@@ -146,7 +147,7 @@ def _find_in(folder: FolderConfig, key: str, config: IngestConfig, phrases: list
             group_pattern_used |= match is not None
             speaker = _named(relative, "speaker") or row.get("speaker")
             phrase = _phrase(relative, label, row, folder, phrases) if label == "positive" else None
-            if said := _says_phrase(label, row.get("text"), phrases):
+            if said := _mislabelled(label, row.get("text"), phrase, phrases):
                 found.rejections.append(Rejection(readable(relative), said))
                 continue
             group = f"speaker={speaker}" if speaker else (match[1] if match and match.re.groups else match and match[0])
@@ -242,10 +243,18 @@ def _phrase(relative: Path, label: Label, row: dict[str, str], folder: FolderCon
     )
 
 
-def _says_phrase(label: Label, text: str | None, phrases: list[str]) -> str | None:
-    """Return why a recording of other speech can't be used, where its text says that a phrase is in it; else None."""
-    if text is None or label not in ("negative", "hard_negative"):
+def _mislabelled(label: Label, text: str | None, own: str | None, phrases: list[str]) -> str | None:
+    """Return why a recording can't be used as what it lies among, by what its text says; None if it can.
+
+    Args:
+        own: the phrase that a positive is said to speak.
+    """
+    if text is None or label not in ("positive", "negative", "hard_negative"):
         return None
+    if own is not None:
+        if relate(text, [own])[0] == "is":
+            return None
+        return f"its text is {text!r}, but it lies among the positives of '{own}'; move it, or correct the text"
     relation, phrase = relate(text, phrases)
     if relation == "is":
         return f"its text is the phrase '{phrase}', but it lies among the negatives; move it, or correct the text"
@@ -308,12 +317,21 @@ class _Metadata:
     def _read(self, path: Path, columns: Columns | None) -> None:
         rows: dict[str, dict[str, str]] = {}
         try:
+            with path.open("rb") as file:
+                if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                    raise UserError(f"{readable(path)} is written in UTF-16; save it as UTF-8")
             with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
                 reader = csv.DictReader(file)
                 wanted = _columns(path, list(reader.fieldnames or []), columns)
                 for row in reader:
                     values = {name: (row[column] or "").strip() for name, column in wanted.items()}
-                    relative = (path.parent.relative_to(self._root) / values.pop("path")).as_posix()
+                    named = values.pop("path")
+                    if "\n" in named:
+                        raise UserError(
+                            f"{readable(path)}: in line {reader.line_num} or before it a quote is not closed, so that "
+                            f"lines run together from '{readable(named.splitlines()[0])}' on; close or remove it"
+                        )
+                    relative = self._relative(path.parent, named)
                     kept = {name: readable(value) for name, value in values.items() if value}
                     if rows.setdefault(_normal(relative), kept) != kept:
                         raise UserError(
@@ -326,6 +344,13 @@ class _Metadata:
                 f"cannot read {readable(path)}: {failure}; it must be a CSV file with path,speaker"
             ) from None
         self._rows |= rows
+
+    def _relative(self, folder: Path, named: str) -> str:
+        """Return a path that stands in a CSV file of `folder` relative to the root, "\\" read as "/" if need be."""
+        relative = (folder.relative_to(self._root) / named).as_posix()
+        if "\\" in named and not (self._root / relative).exists():
+            return self._relative(folder, named.replace("\\", "/"))
+        return relative
 
 
 def _and_more(names: list[str]) -> str:

@@ -211,8 +211,14 @@ def _shared_sources(spoken: list[Clip]) -> list[str]:
     recorded = [clip for clip in spoken if not clip.synthetic]
     positive = {clip.origin.source for clip in recorded if clip.origin.label == "positive"}
     other = {clip.origin.source for clip in recorded if clip.origin.label != "positive"}
-    if not positive or not other or positive & other:
+    if not positive or positive & other or all(clip.origin.label == "positive" for clip in spoken):
         return []
+    if not other:
+        return [
+            f"all {len(recorded)} recordings of people say the phrase, and synthetic voices everything else, so that a "
+            "net may learn that people always say it; add recordings of other speech (negative/), best of all other "
+            "words by the same people and microphones"
+        ]
     return [
         f"recorded positives ({', '.join(sorted(positive))}) and recorded negatives ({', '.join(sorted(other))}) come "
         "from different sources, and a net may learn the source; add other words by the same people and microphones"

@@ -19,6 +19,7 @@ _VOWELS = {
     if letter != "-"
 }
 _VOWELS |= {"ɚ": _VOWELS["ə"], "ɝ": _VOWELS["ɜ"]}
+_VOWELS |= {"ᵻ": _VOWELS["ɪ"], "ε": _VOWELS["ɛ"]}  # espeak-ng's for reduced vowels of American English, and in Danish
 # Consonants from the lips (0) to the glottis (10), and how each is made.
 _PLACES = ("p b", "ɸ β", "f v", "θ ð", "t d s z n l r ɾ ɹ", "ʃ ʒ ʂ ʐ ʈ ɖ ɭ ɻ", "c ɟ ɕ ʑ ç ʝ ɲ ʎ j", "k ɡ g x ɣ ŋ ɫ w")
 _PLACE = {letter: place for place, row in enumerate(_PLACES) for letter in row.split()}
@@ -55,9 +56,12 @@ def difference(one: str, other: str) -> float:
 
 def _parsed(phoneme: str) -> tuple[str, str]:
     """Return the letters of a phoneme, and its marks."""
-    composed = unicodedata.normalize("NFC", phoneme)
-    known = [letter for letter in composed if letter in _VOWELS or letter in _MANNER]
-    return "".join(known), "".join(letter for letter in composed if letter not in known)
+    # A nasal vowel is a vowel with a mark; "ä" and "ç" are letters of the chart.
+    parts = unicodedata.normalize("NFD", phoneme)
+    for letter in "äç":
+        parts = parts.replace(unicodedata.normalize("NFD", letter), letter)
+    known = [letter for letter in parts if letter in _VOWELS or letter in _MANNER]
+    return "".join(known), "".join(letter for letter in parts if letter not in known)
 
 
 def _letters_apart(one: str, other: str) -> float:

@@ -49,7 +49,7 @@ def transcripts(texts: Iterable[tuple[str, str]], workers: int) -> dict[tuple[st
     """
     wanted = set(texts)
     languages = {language for language, _ in wanted}
-    accents = {language: usual[0] for language in languages if (usual := _accents(language))}
+    accents = {language: usual[0] for language in languages if (usual := voices_of(language))}
     if unknown := sorted(languages - set(accents)):
         log.warning(
             "espeak-ng does not know these languages, so that the phonemes of their texts are not learned; name them "
@@ -59,11 +59,6 @@ def transcripts(texts: Iterable[tuple[str, str]], workers: int) -> dict[tuple[st
     requests = {pair: (accents[pair[0]], pair[1]) for pair in wanted if pair[0] in accents}
     said = pronounce(requests.values(), workers)
     return {pair: " ".join(sounds) for pair, request in requests.items() if (sounds := without_marks(said[request]))}
-
-
-def _accents(language: str) -> list[str]:
-    """Return espeak-ng's accents of a language, the usual one first: those of "sv" for "sv-SE", which it has not."""
-    return voices_of(language) or voices_of(language.split("-")[0])
 
 
 def _pronounced(requests: list[Request]) -> list[Phonemes]:

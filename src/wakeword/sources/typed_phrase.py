@@ -30,6 +30,7 @@ from wakeword.sources.pronunciation import Phonemes, Request, pronounce, without
 from wakeword.sources.sentences import Vocabulary, sentence, words_alone
 from wakeword.sources.synthesis import Utterance
 from wakeword.sources.synthesis_config import KEY, Kind, SynthesisConfig
+from wakeword.sources.texts import words_of
 from wakeword.workers import count
 
 Saying = Callable[[str], Phonemes]
@@ -70,6 +71,7 @@ RUNNING: frozenset[Kind] = frozenset({"sentence", "in_sentence"})
 """Kinds of negatives that are running speech, which people say faster than a wake phrase."""
 
 _POSITIVE, _NEGATIVE, _TEXT = 1, 2, 3
+_JOINERS = "\u200c\u200d"  # with which Persian and scripts of India are spelled
 
 
 def utterances(
@@ -177,6 +179,12 @@ def _sounds(whole: Phonemes, part: Phonemes) -> bool:
     return any(line.startswith(run, start) and start + len(run) in edges for start in edges)
 
 
+def _single(said: Phonemes) -> Phonemes:
+    """Leave out repetitions, which nobody hears: "snowb boy" sounds "snowboy", and Japanese "ää" "ä"."""
+    once = ("".join(letter for letter, _ in itertools.groupby(token)) for token in said)
+    return tuple(token for token, _ in itertools.groupby(once))
+
+
 def _cannot_say(phrase: str, language: str, why: str) -> UserError:
     return UserError(f"params.yaml: 'phrases' holds {phrase!r}, which can't be said in language '{language}': {why}")
 
@@ -184,7 +192,7 @@ def _cannot_say(phrase: str, language: str, why: str) -> UserError:
 def _check_writing(phrases: Sequence[str], language: str) -> None:
     scripts = _scripts(language)
     for phrase in phrases:
-        if not phrase.isprintable():
+        if not all(letter.isprintable() or letter in _JOINERS for letter in phrase):
             raise _cannot_say(phrase, language, "it has control characters; type it again")
         if not any(unicodedata.category(letter)[0] in "LN" for letter in phrase):
             raise _cannot_say(phrase, language, "it has no letters; write the words as they are spoken")
@@ -333,8 +341,8 @@ class _Banned:
 
     def __init__(self, phrases: Sequence[str], spoken: _Spoken) -> None:
         self.spoken = spoken
-        self.texts = [_words(phrase) for phrase in phrases]
-        self.forms = {form for phrase in phrases for form in spoken.forms(phrase)}
+        self.texts = [words_of(phrase) for phrase in phrases]
+        self.forms = {_single(form) for phrase in phrases for form in spoken.forms(phrase)}
 
     def without(self, texts: Iterable[str]) -> set[str]:
         """Return the texts that can be said and hold no phrase."""
@@ -343,15 +351,10 @@ class _Banned:
         return {text for text in texts if all(self.spoken.forms(text)) and not self._in(text)}
 
     def _in(self, text: str) -> bool:
-        words = _words(text)
+        words = words_of(text)
         if any(_holds(words, phrase) for phrase in self.texts):
             return True
-        return any(_sounds(said, form) for said in self.spoken.forms(text) for form in self.forms)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    kept = "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in text.casefold())
-    return tuple(kept.split())
+        return any(_sounds(_single(said), form) for said in self.spoken.forms(text) for form in self.forms)
 
 
 def phrase_parts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]:
@@ -378,7 +381,7 @@ def phrase_parts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]:
         kept = math.ceil(0.6 * len(longest))
         cut = [longest[:kept], longest[-kept:]]
     texts = [" ".join(run) for run in _runs(words)] + inside[:_FRAGMENTS] + cut
-    return [text for text in dict.fromkeys(texts) if _words(text) != _words(phrase)]
+    return [text for text in dict.fromkeys(texts) if words_of(text) != words_of(phrase)]
 
 
 def _runs(words: list[str]) -> list[list[str]]:
@@ -400,7 +403,7 @@ def reordered(phrase: str, parts: Sequence[str]) -> list[str]:
         texts = [" ".join(order) for order in orders]
     else:
         texts = [" ".join(pair) for pair in itertools.permutations(parts[:_REORDERED_PARTS], 2)]
-    return [text for text in dict.fromkeys(texts) if _words(text) != _words(phrase)]
+    return [text for text in dict.fromkeys(texts) if words_of(text) != words_of(phrase)]
 
 
 def similar_texts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]:

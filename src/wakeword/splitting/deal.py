@@ -167,6 +167,7 @@ def _warnings(members: dict[SplitName, list[Clip]], phrases: list[str]) -> list[
                 )
         if name != "train":
             found += _few_recordings(name, members[name], phrases)
+    found += _missing_recordings(members, phrases)
     found += _synthetic_alone(members["train"], phrases)
     spoken = [clip for name in SPLITS for clip in members[name] if _is_negative(clip) or clip.origin.phrase]
     unknown = sum(not clip.origin.group_known for clip in spoken)
@@ -190,6 +191,23 @@ def _few_recordings(name: SplitName, clips: list[Clip], phrases: list[str]) -> l
                 f"{name} has only {recorded} recordings of {what}, so that synthetic ones judge beside them and its "
                 f"figures say little of people; add some, until it has {ENOUGH_RECORDINGS}"
             )
+    return found
+
+
+def _missing_recordings(members: dict[SplitName, list[Clip]], phrases: list[str]) -> list[str]:
+    """Warn of splits that none of a phrase's recordings is in, as where one person speaks in all of them."""
+    found = []
+    for phrase in phrases:
+        count = {
+            name: sum(clip.origin.phrase == phrase and not clip.synthetic for clip in members[name]) for name in SPLITS
+        }
+        for name in SPLITS:
+            if sum(count.values()) and not count[name]:
+                alone = "teach it" if name == "train" else "judge there, and its figures say little of people"
+                found.append(
+                    f"none of {sum(count.values())} recordings of '{phrase}' is in {name}, so that synthetic voices "
+                    f"alone {alone}; add recordings of more people, or say in split.pins whose go to {name}"
+                )
     return found
 
 

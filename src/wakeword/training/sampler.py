@@ -36,6 +36,26 @@ class Batch:
     negative: np.ndarray
 
 
+def too_long(streams: Sequence[Stream], phrases: Sequence[str], receptive_field: int) -> list[str]:
+    """Return a warning for each phrase of which a network does not hear the beginning.
+
+    Args:
+        streams: of training.
+        receptive_field: of the network, in feature frames.
+    """
+    told = []
+    for index, phrase in enumerate(phrases):
+        lengths = [keyword.end_s - keyword.start_s for stream in streams for keyword in stream.keywords(index)]
+        usual, seen = float(np.median(lengths)) if lengths else 0.0, receptive_field * FRAME_MS / 1000
+        if usual > seen:
+            told.append(
+                f"'{phrase}' takes {usual:.2f} s (the median of the training streams), but the network sees {seen:.2f} "
+                "s: whatever ends like it will set it off. Choose a shorter phrase, or a network that sees more "
+                "(docs/architectures.md), with train.batches.window_s to match"
+            )
+    return told
+
+
 class WindowSampler:
     """Draws batches of windows; a batch depends on the seed, the step and what was fed back last, and nothing else.
 
