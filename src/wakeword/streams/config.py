@@ -137,7 +137,9 @@ class StreamsConfig(Section):
     Attributes:
         train_hours, dev_hours, test_hours: length of all streams of a split together.
         keyword_share: of the clips in training streams, the share that are wake phrases.
-        train_mix, judged_mix: what lies between the wake phrases, in training streams and in dev and test streams.
+        train_mix, judged_mix: what lies between the wake phrases, in training streams and in dev and test streams. The
+            latter are to be what a device hears in a day: words made up to sound like the phrase would choose the
+            threshold there, and have figures of their own (`clips_fired`).
         keywords_per_hour: most keywords in an hour of dev or test stream.
         gap_s: silence between clips (background goes on).
         level_dbfs: RMS of speech in dev and test streams.
@@ -150,7 +152,7 @@ class StreamsConfig(Section):
     test_hours: float = Field(2.2, gt=0.0, le=1000.0)
     keyword_share: float = Field(0.3, gt=0.0, lt=1.0)
     train_mix: Mix = Mix(negative=0.6, hard_negative=0.3, noise=0.1)
-    judged_mix: Mix = Mix(negative=0.83, hard_negative=0.02, noise=0.15)
+    judged_mix: Mix = Mix(negative=0.85, hard_negative=0.0, noise=0.15)
     keywords_per_hour: float = Field(120.0, gt=0.0, le=600.0)
     gap_s: GapRange = (0.1, 2.5)
     level_dbfs: Range = (-32.0, -20.0)
