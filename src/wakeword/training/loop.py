@@ -107,12 +107,16 @@ def train(
 
     latest = checkpoints / "latest.pt"
     stateful: dict[str, Any] = {"learner": learner, "ema": ema.network, "optimizer": update, "scaler": scaler}
-    # The first process's checkpoint is everyone's: other machines have none. It stays on the CPU, as each part copies
+    # The first process's checkpoint is everyone's: other machines have none. It is read to the CPU, as each part copies
     # what it loads to where it lives, but for AdamW's count of steps, which is read at every step.
     if saved := distributed.from_first(partial(_load, latest)):
         for name, part in stateful.items():
             part.load_state_dict(saved[name])
-        ema.updates, history, system, best = (saved[name] for name in ("ema_updates", "history", "system", "best"))
+        ema.updates, history, system = (saved[name] for name in ("ema_updates", "history", "system"))
+        best = {
+            epoch: {name: tensor.to(objective.device) for name, tensor in state.items()}
+            for epoch, state in saved["best"].items()
+        }
         mined = {epoch: [Mined(**alarm) for alarm in found] for epoch, found in saved["mined"].items()}
         if mined:
             objective.feed_back(moments(mined[max(mined)]), config.mining.share)
