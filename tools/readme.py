@@ -111,7 +111,7 @@ def training_data() -> str:
         ingest, evaluate = read(folder / "ingest.json"), by_phrase(folder)
         labels = ingest["label"]
         eer = ", ".join(
-            f"{100 * clips['eer']:.1f} % ({clips['positives']} and {clips['negatives']})"
+            f"{rate(clips['eer'], clips['intervals']['eer'], True)} ({clips['positives']} and {clips['negatives']})"
             for clips in (figures["clips"] for figures in evaluate.values())
         )
         rows.append(
