@@ -69,7 +69,15 @@ def test_a_faint_door_after_the_word_is_left_out_and_a_second_word_is_not() -> N
     assert active_interval(with_door.astype(np.int16))[1] / RATE == pytest.approx(1.0, abs=0.05)
     with_word = pcm.copy()
     with_word[28_000 : 28_000 + 11_200] += 32768 * word(0.7, 8)
-    assert active_interval(with_word.astype(np.int16))[1] / RATE == pytest.approx(2.45, abs=0.05)
+    assert np.array(active_interval(with_word.astype(np.int16))) / RATE == pytest.approx([0.3, 2.45], abs=0.05)
+
+
+def test_a_pause_and_the_burst_that_ends_a_word_belong_to_it() -> None:
+    two = np.concatenate([word(0.55, 1), np.zeros(int(0.45 * RATE)), 0.8 * word(0.55, 2)])
+    assert np.array(active_interval(laid(two, 1.0, 3.5, -70, 4))) / RATE == pytest.approx([1.0, 2.55], abs=0.05)
+    burst = 0.25 * np.random.default_rng(3).uniform(-1, 1, int(0.03 * RATE))
+    stop = np.concatenate([word(0.55, 1), np.zeros(int(0.08 * RATE)), burst])
+    assert active_interval(laid(stop, 1.0, 3.0, -70, 4))[1] / RATE == pytest.approx(1.66, abs=0.03)
 
 
 def test_a_tight_clip_is_nearly_all_speech() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from stages import export
 
 from tests.export.networks import POLICY, SLOW, SMALL, noise, trained, trained_scores
@@ -20,6 +21,7 @@ from wakeword.corpus.splits import write_splits
 from wakeword.evaluation import operating_point
 from wakeword.evaluation.judging import report_policy
 from wakeword.evaluation.operating_point import OperatingPoint
+from wakeword.export.graph import build
 from wakeword.features.frontend import log_mel
 from wakeword.features.store import Segment, Stream, StreamSet, write
 from wakeword.models import checkpoint
@@ -29,12 +31,13 @@ from wakeword.runtime.detector import Detector
 from wakeword.runtime.scorer import Scorer
 
 PHRASE = "phrase 0"
+POLICIES = {PHRASE: POLICY, "phrase 1": replace(POLICY, threshold=0.8, smoothing_frames=1)}
 STREAM_S = 12.0
 
 
-def project(path: Path, config: DsTcnConfig = SMALL, **export_params: Any) -> Path:
+def project(path: Path, config: DsTcnConfig = SMALL, phrases: int = 1, **export_params: Any) -> Path:
     """Make what the stages before export leave behind."""
-    model = trained(config)
+    model = trained(config, phrases)
     (path / "models").mkdir(parents=True)
     checkpoint.save(path / "models/best_model.pt", model, config)
     for split, count in (("train", 2), ("test", 3)):
@@ -46,19 +49,24 @@ def project(path: Path, config: DsTcnConfig = SMALL, **export_params: Any) -> Pa
     write_splits(path / "data/splits", {"train": [], "dev": [], "test": [clip.id for clip in clips]})
     test = StreamSet.open(path / "data/npy", "test")
     scores = [trained_scores(model, np.array(test.audio(stream))) for stream in test.streams]
-    figures = report_policy(test.streams, scores, 0, POLICY, model.network.frame_shift_ms, 500)
-    point = OperatingPoint(POLICY, 0.5, True, False, "too few hours", {})
-    operating_point.write(path / "models/operating_point.json", {PHRASE: point})
+    points = {
+        phrase: OperatingPoint(POLICIES[phrase], 0.5, True, False, "too few hours", {}) for phrase in model.phrases
+    }
+    operating_point.write(path / "models/operating_point.json", points)
     counted = {"positive": tally(clips)}
     ingested = {
         "source": {"made up": counted},
         "licence": {"CC0-1.0": counted},
-        "phrase": {PHRASE: tally(clips)},
+        "phrase": {phrase: tally(clips) for phrase in model.phrases},
         "warnings": [],
     }
     write_json(path / "data/reports/ingest/metrics.json", ingested)
-    evaluated = {PHRASE: {"operating_point": {**asdict(point), "test": figures}, "frr_at_fah": {}}}
-    evaluated[PHRASE]["slices"] = {"misses": {"made_by": {"recording": {}}}}
+    evaluated = {}
+    for index, (phrase, point) in enumerate(points.items()):
+        figures = report_policy(test.streams, scores, index, point.policy, model.network.frame_shift_ms, 500)
+        slices = {"misses": {"made_by": {"recording": {}}}}
+        operating = {**asdict(point), "test": figures}
+        evaluated[phrase] = {"operating_point": operating, "frr_at_fah": {}, "slices": slices}
     write_json(path / "data/reports/evaluate/metrics.json", evaluated)
     # A network of random weights is no detector: int8 may do with it what it likes, unless a test says otherwise.
     bounds = {"int8_frr_points": 100.0, "int8_fah": 1000.0, "budget": {"cpu_s_per_s": 1.0}}
@@ -68,8 +76,11 @@ def project(path: Path, config: DsTcnConfig = SMALL, **export_params: Any) -> Pa
 
 def _stream(split: str, number: int) -> tuple[Stream, np.ndarray]:
     pcm = noise(STREAM_S, seed=10 * number + len(split))
-    keyword = Segment(4.0, 4.5, "positive", "phrase", "speaker", f"clip {number}", 0, True)
-    return Stream(f"{split}-{number}", "clean", 0, len(pcm) // 160, [keyword]), pcm
+    keywords = [
+        Segment(start_s, start_s + 0.5, "positive", "phrase", "speaker", f"clip {number}", index, True)
+        for index, start_s in enumerate((4.0, 8.0))
+    ]
+    return Stream(f"{split}-{number}", "clean", 0, len(pcm) // 160, keywords), pcm
 
 
 def _corpus(folder: Path) -> list[Any]:
@@ -124,6 +135,36 @@ def test_the_stage_writes_what_ships(tmp_path: Path, capsys: pytest.CaptureFixtu
     heard = np.concatenate([pcm, np.zeros(SAMPLE_RATE // 2, dtype=pcm.dtype)])  # the command hears each file's end, too
     assert len(capsys.readouterr().out.splitlines()) == len(detector.process(heard)) > 0
     assert "| int8 |" in (tmp_path / "models/README.md").read_text()
+
+
+def test_each_phrase_ships_with_its_own_policy_and_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_here(project(tmp_path, phrases=2), monkeypatch)
+    info = Scorer(tmp_path / "models/wakeword.onnx").info
+    assert info.policies == POLICIES
+    report = json.loads((tmp_path / "data/reports/export/metrics.json").read_text())["phrases"]
+    test = StreamSet.open(tmp_path / "data/npy", "test")
+    model = trained(phrases=2)
+    scores = [trained_scores(model, np.array(test.audio(stream))) for stream in test.streams]
+    truth = [
+        report_policy(test.streams, scores, index, policy, model.network.frame_shift_ms, 500)
+        for index, policy in enumerate(POLICIES.values())
+    ]
+    counted = ("misses", "keywords", "false_alarms")
+    assert [truth[0][name] for name in counted] != [truth[1][name] for name in counted]
+    for phrase, expected in zip(POLICIES, truth, strict=True):
+        assert [report[phrase]["fp32"][name] for name in counted] == [expected[name] for name in counted]
+        assert info.figures[phrase]["frr"] == pytest.approx(expected["frr"])
+
+
+def test_an_int8_file_that_misses_more_does_not_ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path, int8_frr_points=0.0, int8_fah=0.0)
+    deaf = trained()
+    with torch.no_grad():
+        deaf.network.body.head.bias -= 20.0
+    monkeypatch.setattr(export, "quantize", lambda *_: build(deaf, separable=True))  # as if the int8 file came out so
+    with pytest.raises(UserError, match="the int8 file misses 3 of 3"):
+        run_here(tmp_path, monkeypatch)
+    assert outs(tmp_path) == {}
 
 
 def test_what_a_teacher_learned_from_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,15 @@
 """Streams: what is annotated is what is heard, keywords are complete, and the same seed gives the same bytes."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy.signal import welch
 
+from tests.corpus.clips import clip, synthetic
 from wakeword import workers
 from wakeword.base.errors import UserError
 from wakeword.corpus.manifest import Clip, Label, Origin, Recording
@@ -256,3 +259,89 @@ def test_a_corpus_without_other_sound_is_refused(corpus: Corpus) -> None:
     keywords = [clip for clip in corpus.clips if clip.origin.phrase]
     with pytest.raises(UserError, match="add negative recordings"):
         plan_training(CONFIG, keywords, seed=1)
+
+
+PEOPLE = [clip(number, "positive") for number in range(25)]
+MACHINES = [synthetic(clip(100 + number, "positive")) for number in range(200)]
+OTHERS = [
+    *(clip(400 + number) for number in range(50)),
+    *(clip(500 + number, "hard_negative") for number in range(50)),
+    *(clip(600 + number, "noise") for number in range(5)),
+]
+
+
+def decibels(amplitude: float) -> float:
+    return float(20 * np.log10(amplitude))
+
+
+def test_each_condition_sounds_as_it_says(corpus: Corpus) -> None:
+    conditions = [
+        Condition(name="clean"),
+        Condition(name="snr_10", snr_db=10.0),
+        Condition(name="room", snr_db=20.0, reverb=True),
+    ]
+    config = StreamsConfig(dev_hours=0.1, level_dbfs=(-30.0, -30.0), conditions=conditions)
+    for plan, asked in zip(plan_judged(config, "dev", corpus.clips, seed=5), conditions, strict=True):
+        assert plan.condition == asked.name and (plan.room is not None) == asked.reverb
+        speech = render(replace(plan, background=None), corpus) / 32768
+        noise = render(replace(plan, placements=()), corpus) / 32768
+        if asked.snr_db is None:
+            assert not noise.any()
+            continue
+        spoken = [speech[int(s.start_s * RATE) : int(s.end_s * RATE)] for s in describe(plan, ["hey"]).segments]
+        assert decibels(rms(np.concatenate(spoken)) / rms(noise)) == pytest.approx(asked.snr_db, abs=1.0)
+
+
+def test_noise_in_training_lies_as_far_below_speech_as_asked(corpus: Corpus) -> None:
+    config = StreamsConfig(train_hours=0.2, augment=AugmentConfig(level_dbfs=(-30.0, -30.0), snr_db=(10.0, 10.0)))
+    levels = {plan.background.level_dbfs for plan in plan_training(config, corpus.clips, seed=5) if plan.background}
+    assert levels == {-40.0}
+
+
+def test_a_clips_level_is_that_of_its_speech_not_of_the_silence_around_it(tmp_path: Path) -> None:
+    padded = recording("positive", 1, 3.0, "hey")
+    padded.pcm[:RATE] = padded.pcm[2 * RATE :] = 0
+    with ShardWriter(tmp_path) as writer:
+        placed = writer.add(replace(padded, active=(RATE, 2 * RATE)))
+    plan = StreamPlan("s", "x", 3 * RATE, (Placement(placed, 0, -20.0),), None, None, 0.0, (1,))
+    sound = render(plan, Corpus.open(tmp_path)) / 32768
+    assert decibels(rms(sound[RATE : 2 * RATE])) == pytest.approx(-20.0, abs=0.1)
+
+
+def test_people_judge_where_there_are_enough_of_them_and_words_like_the_phrase_do_not() -> None:
+    plans = plan_judged(StreamsConfig(test_hours=0.3), "test", [*PEOPLE, *MACHINES, *OTHERS], seed=1)
+    placed = [placement.clip for plan in plans for placement in plan.placements]
+    assert any(one.origin.phrase for one in placed)
+    assert not any(one.synthetic or one.origin.label == "hard_negative" for one in placed)
+
+
+def test_shares_of_labels_people_and_sources_in_training() -> None:
+    few = [replace(one, origin=replace(one.origin, source="small")) for one in (clip(700), clip(701))]
+    plans = plan_training(StreamsConfig(train_hours=2.0), [*PEOPLE, *MACHINES, *OTHERS, *few], seed=1)
+    placed = [placement.clip for plan in plans for placement in plan.placements]
+    assert np.mean([one.synthetic for one in placed if one.origin.phrase]) == pytest.approx(0.5, abs=0.05)
+    others = [one for one in placed if not one.origin.phrase]
+    for label, share in (("negative", 0.6), ("hard_negative", 0.3), ("noise", 0.1)):
+        assert np.mean([one.origin.label == label for one in others]) == pytest.approx(share, abs=0.05)
+    small = np.mean([one.origin.source == "small" for one in others if one.origin.label == "negative"])
+    assert small == pytest.approx(2**0.5 / (2**0.5 + 50**0.5), abs=0.04)  # by the root of their lengths
+
+
+def test_a_keyword_leaves_the_detector_time_before_the_next() -> None:
+    config = StreamsConfig(dev_hours=0.02, keywords_per_hour=600.0, gap_s=(0.1, 4.0), conditions=[Condition(name="x")])
+    for seed in range(20):
+        (plan,) = plan_judged(config, "dev", [*PEOPLE, *OTHERS], seed)
+        assert sum(placement.clip.origin.phrase is not None for placement in plan.placements) == 12
+        for one, other in pairwise(plan.placements):
+            if one.clip.origin.phrase and other.clip.origin.phrase:
+                assert other.at - (one.at + one.clip.samples) >= 0.8 * RATE
+
+
+@pytest.mark.parametrize("tilt_db", [-8.0, 8.0])
+def test_a_tilted_device_is_as_loud_and_as_steep_as_asked(corpus: Corpus, tilt_db: float) -> None:
+    flat = StreamPlan("s", "x", 20 * RATE, (), None, Background((clip_of(corpus, "noise"),), (), -30.0), 0.0, (3,))
+    before, after = (render(plan, corpus) / 32768 for plan in (flat, replace(flat, tilt_db=tilt_db)))
+    assert decibels(rms(after) / rms(before)) == pytest.approx(0.0, abs=0.2)
+    hertz, power = welch(before, RATE, nperseg=1024)
+    gain = 10 * np.log10(welch(after, RATE, nperseg=1024)[1] / power)
+    assert gain[hertz > 7800].mean() - gain[(hertz > 50) & (hertz < 200)].mean() == pytest.approx(tilt_db, abs=0.3)

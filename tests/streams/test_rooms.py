@@ -64,3 +64,11 @@ def test_a_room_changes_no_level_and_moves_nothing(direct_db: float) -> None:
 
 def test_silence_stays_silence_in_a_room() -> None:
     assert not reverberate(np.zeros(1000), simulated_rir(0.2, 3.0, np.random.default_rng(1))).any()
+
+
+@pytest.mark.parametrize("t60_s", [0.3, 0.8])
+@pytest.mark.parametrize("direct_db", [0.0, 10.0])
+def test_a_made_up_room_decays_and_is_as_near_as_asked(t60_s: float, direct_db: float) -> None:
+    rir = simulated_rir(t60_s, direct_db, np.random.default_rng(1)).astype(float)
+    assert 10 * np.log10(rir[0] ** 2 / np.sum(rir[1:] ** 2)) == pytest.approx(direct_db, abs=0.01)
+    assert decay_s(rir[480:]) == pytest.approx(t60_s, rel=0.15)
