@@ -167,11 +167,9 @@ def test_nan_in_a_float_file_does_no_harm(model: Path, capsys: pytest.CaptureFix
 
 def test_a_reader_that_goes_away_gets_no_traceback(model: Path) -> None:
     soundfile.write("long.wav", noise(60.0), 16_000)
-    program = "import sys; from wakeword.runtime.cli import main; sys.exit(main(['detect', 'long.wav']))"
     environment = {**os.environ, "PYTHONPATH": str(Path(wakeword.__file__).parents[1])}
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "wakeword", "detect", "long.wav"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stderr is not None
     with process:
         assert "phrase 0" in process.stdout.readline()
