@@ -27,6 +27,7 @@ def reports() -> dict[str, Any]:
                 "operating_point": {"target_fah": 0.5, "statement": "as told", "reached": True, "test": measured},
                 "frr_at_fah": {"0.5": {**best, "statement": "4 h can't show it"}},
                 "slices": {"misses": {"made_by": {"recording": measured}}},
+                "clips_fired": {"phrase": {"clips": 200, "fired": 180, "share": 0.9, "share_interval": [0.851, 0.934]}},
             }
         },
         "export": {"phrases": {"hey computer": {"fp32": measured}}},
@@ -92,6 +93,13 @@ def test_limits_depend_on_what_was_heard(reports: dict[str, Any]) -> None:
     card = _card(reports)
     assert "- Few people speak the phrase" in card
     assert "synthesizer" not in card and "not reached" not in card and "no known licence" not in card
+    assert "sound like “hey computer”" not in card
+    alike = {"clips": 40, "fired": 4, "share": 0.1, "share_interval": [0.0396, 0.2305]}
+    reports["evaluate"]["hey computer"]["clips_fired"]["similar"] = alike
+    said = (
+        "Words made up to sound like “hey computer”, heard alone, set it off in 4 of 40 test clips, 10.0 % [4.0, 23.1]."
+    )
+    assert said in _card(reports)
     made_by = reports["evaluate"]["hey computer"]["slices"]["misses"]["made_by"]
     made_by["synthesizer"] = made_by["recording"]
     assert "In the test “hey computer” is said by synthesizers and people." in _card(reports)

@@ -66,7 +66,7 @@ def project(path: Path, config: DsTcnConfig = SMALL, phrases: int = 1, **export_
         figures = report_policy(test.streams, scores, index, point.policy, model.network.frame_shift_ms, 500)
         slices = {"misses": {"made_by": {"recording": {}}}}
         operating = {**asdict(point), "test": figures}
-        evaluated[phrase] = {"operating_point": operating, "frr_at_fah": {}, "slices": slices}
+        evaluated[phrase] = {"operating_point": operating, "frr_at_fah": {}, "slices": slices, "clips_fired": {}}
     write_json(path / "data/reports/evaluate/metrics.json", evaluated)
     # A network of random weights is no detector: int8 may do with it what it likes, unless a test says otherwise.
     bounds = {"int8_frr_points": 100.0, "int8_fah": 1000.0, "budget": {"cpu_s_per_s": 1.0}}

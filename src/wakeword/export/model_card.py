@@ -212,6 +212,11 @@ def _limits(card: Card) -> str:
             limits.append(
                 f"In the test “{phrase}” is said {by}. Expect people to be missed more often than the figures say."
             )
+        if alike := card.evaluate[phrase]["clips_fired"].get("similar"):
+            limits.append(
+                f"Words made up to sound like “{phrase}”, heard alone, set it off in {alike['fired']} of "
+                f"{alike['clips']} test clips, {_percent(alike['share'], alike['share_interval'])}."
+            )
         if not card.evaluate[phrase]["operating_point"]["reached"]:
             limits.append(f"The false alarms asked for were not reached for “{phrase}”; see above.")
     if "teacher_data" in card.fingerprints:
