@@ -12,6 +12,7 @@ from wakeword.features.store import Segment, Stream, StreamSet, write
 from wakeword.models.config import DsTcnConfig
 from wakeword.models.network import Network, score_stream
 from wakeword.training.config import BatchConfig, LossConfig, PhonemesConfig, SpecAugmentConfig, TrainConfig
+from wakeword.training.loop import Judge
 from wakeword.training.objective import Objective
 from wakeword.training.phonemes import UtteranceSampler
 from wakeword.training.sampler import WindowSampler
@@ -22,6 +23,24 @@ BATCHES = BatchConfig(size=8, window_s=1.6, spec_augment=SpecAugmentConfig())
 LOSS = LossConfig()
 PHONEMES = PhonemesConfig(utterances=4)
 RATE = 16_000
+
+
+class Cut(Exception):
+    """Training is interrupted."""
+
+
+def cut_after(epochs: int, judge: Judge) -> Judge:
+    """Return a judge that judges so many epochs and raises `Cut` in the next."""
+    judged = 0
+
+    def cut(candidate: Network) -> dict[str, float]:
+        nonlocal judged
+        judged += 1
+        if judged > epochs:
+            raise Cut
+        return judge(candidate)
+
+    return cut
 
 
 def tone(rng: np.random.Generator, rising: bool) -> np.ndarray:

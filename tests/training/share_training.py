@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL, transcribing
+from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL, cut_after, transcribing
 from wakeword.base.stage import main
 from wakeword.features.cmvn import accumulate
 from wakeword.features.store import StreamSet
@@ -32,17 +32,13 @@ def built(streams: StreamSet, stride: int) -> Network:
     return Network(config, accumulate([streams.all_features], FRONTEND.fingerprint), FRONTEND.floor, phrases=1)
 
 
-class Cut(Exception):
-    pass
-
-
 def train(
-    folder: Path, checkpoints: Path, taught: bool = False, parts: int = 1, spoken: bool = False, cut_in: int = 0
+    folder: Path, checkpoints: Path, taught: bool = False, parts: int = 1, spoken: bool = False, epochs: int = 99
 ) -> loop.Training:
     """Train on streams, alone or as one of several processes. Dropout is off: only it may differ between the two.
 
     Raises:
-        Cut: in the epoch `cut_in`.
+        Cut: after so many `epochs`, where there are more.
     """
     torch.set_num_threads(1)
     torch.manual_seed(3)
@@ -56,17 +52,11 @@ def train(
     if spoken:
         objective = transcribing(streams, network, parts)
 
-    judged = 0
-
     def judge(candidate: Network) -> dict[str, float]:
-        nonlocal judged
         assert distributed.rank() == 0
-        judged += 1
-        if judged == cut_in:
-            raise Cut
         return {"mean_recall": candidate.body.head.weight.sum().item(), "frr": 0.0}
 
-    return loop.train(network, objective, judge, CONFIG, 0.01, 1, checkpoints)
+    return loop.train(network, objective, cut_after(epochs, judge), CONFIG, 0.01, 1, checkpoints)
 
 
 def run() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.training import share_training
+from tests.training.conftest import Cut
 from wakeword.base.errors import UserError
 from wakeword.features.store import StreamSet
 from wakeword.training import distributed
@@ -49,8 +50,8 @@ def test_two_processes_give_the_result_of_one(
 
 def test_machines_that_share_no_disk_go_on_together(streams: StreamSet, tmp_path: Path) -> None:
     folder = Path(str(streams.all_features.filename)).parent
-    with pytest.raises(share_training.Cut):
-        share_training.train(folder, tmp_path / "checkpoints-0", cut_in=2)
+    with pytest.raises(Cut):
+        share_training.train(folder, tmp_path / "checkpoints-0", epochs=1)
     process = start(streams, tmp_path / "apart")
     _, said = process.communicate(timeout=200)
     assert process.returncode == 0 and said.count("going on from an interrupted training") >= 1, said

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from tests.models.networks import CONFIGS
-from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL, tells_tones_apart, transcribing
+from tests.training.conftest import BATCHES, FRONTEND, LOSS, MODEL, Cut, cut_after, tells_tones_apart, transcribing
 from wakeword.base import log
 from wakeword.base.errors import UserError
 from wakeword.features.cmvn import Cmvn, accumulate
@@ -30,10 +30,6 @@ from wakeword.training.config import (
 from wakeword.training.mining import Mined
 from wakeword.training.objective import Objective, optimizer
 from wakeword.training.sampler import WindowSampler
-
-
-class Cut(Exception):
-    pass
 
 
 def loss_judge(objective: Objective) -> loop.Judge:
@@ -84,29 +80,20 @@ def test_the_same_seed_gives_the_same_bits(
     assert runs[0].history == runs[1].history
 
 
-@pytest.mark.parametrize(("cut_after", "transcribed"), [(1, False), (2, False), (1, True)])
+@pytest.mark.parametrize(("epochs", "transcribed"), [(1, False), (2, False), (1, True)])
 def test_a_training_that_was_cut_off_ends_the_same_to_the_bit(
     streams: StreamSet,
     network: Network,
     objective: Objective,
     config: TrainConfig,
     tmp_path: Path,
-    cut_after: int,
+    epochs: int,
     transcribed: bool,
 ) -> None:
     plain, objective = objective, transcribing(streams, network) if transcribed else objective
     start = copy.deepcopy(network)
-    whole = loop.train(network, objective, loss_judge(plain), config, 0.01, 1, tmp_path / "whole")
-
-    calls = 0
-
-    def cut(candidate: Network) -> dict[str, float]:
-        nonlocal calls
-        calls += 1
-        if calls > cut_after:
-            raise Cut
-        return loss_judge(plain)(candidate)
-
+    judge = loss_judge(plain)
+    whole = loop.train(network, objective, judge, config, 0.01, 1, tmp_path / "whole")
     seen: list[list[float]] = []
 
     def watch(history: watching.Rows, system: watching.Rows) -> None:
@@ -115,12 +102,12 @@ def test_a_training_that_was_cut_off_ends_the_same_to_the_bit(
         seen.append([row["epoch"] for row in system])
 
     with pytest.raises(Cut):
+        cut = cut_after(epochs, judge)
         loop.train(copy.deepcopy(start), objective, cut, config, 0.01, 1, tmp_path / "cut", watch=watch)
     torch.manual_seed(99)  # whatever happened in between
-    judge = loss_judge(plain)
     resumed = loop.train(copy.deepcopy(start), objective, judge, config, 0.01, 1, tmp_path / "cut", watch=watch)
     after = [[1], [1, 2], [1, 2, 3]]
-    assert seen == after[:cut_after] + after[cut_after - 1 :]  # at once when it goes on, so that nothing is missing
+    assert seen == after[:epochs] + after[epochs - 1 :]  # at once when it goes on, so that nothing is missing
     one, two = whole.network.state_dict(), resumed.network.state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert whole.history == resumed.history
@@ -138,17 +125,8 @@ def test_mixed_precision_learns_and_goes_on_where_it_was_cut_off(
     before = judge(copy.deepcopy(network).eval())["mean_recall"]
     whole = loop.train(network, objective, judge, config, 0.01, 1, tmp_path / "whole")
     assert whole.history[-1]["mean_recall"] > before + 0.2
-    judged = 0
-
-    def cut(candidate: Network) -> dict[str, float]:
-        nonlocal judged
-        judged += 1
-        if judged > 2:
-            raise Cut
-        return judge(candidate)
-
     with pytest.raises(Cut):
-        loop.train(copy.deepcopy(start), objective, cut, config, 0.01, 1, tmp_path / "cut")
+        loop.train(copy.deepcopy(start), objective, cut_after(2, judge), config, 0.01, 1, tmp_path / "cut")
     resumed = loop.train(copy.deepcopy(start), objective, judge, config, 0.01, 1, tmp_path / "cut")
     assert whole.history == resumed.history
     assert all(torch.equal(one, two) for one, two in zip(network_bits(whole), network_bits(resumed), strict=True))
@@ -200,9 +178,9 @@ def test_what_is_mined_is_fed_back_and_reported(
     assert same == [True, True, False, False, False]
 
 
-@pytest.mark.parametrize("cut_after", [2, 3])
+@pytest.mark.parametrize("epochs", [2, 3])
 def test_a_training_that_was_cut_off_goes_on_with_what_was_mined(
-    streams: StreamSet, network: Network, config: TrainConfig, tmp_path: Path, cut_after: int
+    streams: StreamSet, network: Network, config: TrainConfig, tmp_path: Path, epochs: int
 ) -> None:
     def fresh() -> Objective:
         sampler = WindowSampler(streams, 1, BATCHES, LOSS, network.receptive_field, network.stride, seed=1)
@@ -211,17 +189,8 @@ def test_a_training_that_was_cut_off_goes_on_with_what_was_mined(
     start, mine, judge = copy.deepcopy(network), falls_for(streams), loss_judge(fresh())
     args = mining(config), 0.01, 1
     whole = loop.train(network, fresh(), judge, *args, tmp_path / "whole", mine)
-    judged = 0
-
-    def cut(candidate: Network) -> dict[str, float]:
-        nonlocal judged
-        judged += 1
-        if judged > cut_after:
-            raise Cut
-        return judge(candidate)
-
     with pytest.raises(Cut):
-        loop.train(copy.deepcopy(start), fresh(), cut, *args, tmp_path / "cut", mine)
+        loop.train(copy.deepcopy(start), fresh(), cut_after(epochs, judge), *args, tmp_path / "cut", mine)
     resumed = loop.train(copy.deepcopy(start), fresh(), judge, *args, tmp_path / "cut", mine)
     one, two = whole.network.state_dict(), resumed.network.state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
