@@ -13,7 +13,7 @@ repro: .venv/installed  ## run the pipeline: model, metrics, plots
 
 test: .venv/installed  ## run the tests; those of the page in web/ need Node.js, npm and Chromium too, or skip
 	@if command -v npm >/dev/null; then $(MAKE) --quiet web || echo "no onnxruntime-web: the page's tests skip"; fi
-	python -m pytest --numprocesses=logical --dist=loadfile
+	python -m pytest --numprocesses=logical --dist=loadfile --no-loadscope-reorder
 
 lint: .venv/installed
 	ruff check . && ruff format --check . && mypy && mypy --explicit-package-bases stages tools && python tools/stage_deps.py

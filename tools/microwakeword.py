@@ -26,8 +26,14 @@ from wakeword.base.stage import main as as_stage
 from wakeword.detection.policy import Policy
 from wakeword.evaluation import operating_point
 from wakeword.evaluation.config import EvaluateConfig, Votes
-from wakeword.evaluation.judging import false_alarms_at, scored_streams, training_policy
-from wakeword.evaluation.metrics import DetCurve, det_curve, frr_at_fah, mean_recall, measure
+from wakeword.evaluation.judging import (
+    SELECTION_FAH,
+    false_alarms_at,
+    scored_streams,
+    selection_figures,
+    training_policy,
+)
+from wakeword.evaluation.metrics import DetCurve, det_curve, measure
 from wakeword.export.config import ExportConfig
 from wakeword.export.parity import Counts, check_counts
 from wakeword.features import cmvn, store
@@ -48,7 +54,7 @@ from wakeword.training.objective import training_objective
 
 CORPUS, SPLIT, FEATURES = Path("data/corpus"), Path("data/splits"), Path("data/npy")
 CACHE, OUT = Path(".cache/microwakeword"), Path("models/microwakeword")
-CALIBRATION_S, SELECTION_FAH = 300.0, 2.0
+CALIBRATION_S = 300.0
 
 
 class Params(Section):
@@ -137,10 +143,7 @@ def trained(params: Params, streams: Path) -> Network:
     def judge(candidate: Network) -> dict[str, float]:
         scores = [score_stream(candidate, dev.features(stream)).numpy() for stream in dev.streams]
         curves = [curve(dev, scores, index, candidate, params) for index in range(len(params.phrases))]
-        figures = {
-            "mean_recall": float(np.mean([mean_recall(each, SELECTION_FAH) for each in curves])),
-            "frr": float(np.mean([frr_at_fah(each, params.evaluate.target_fah).frr for each in curves])),
-        }
+        figures = selection_figures(dev.streams, curves)
         if config.fah_control is not None:
             threshold, shift_ms = config.fah_control.threshold, candidate.frame_shift_ms
             figures |= false_alarms_at(threshold, dev.streams, scores, shift_ms, params.evaluate)

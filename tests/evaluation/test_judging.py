@@ -5,7 +5,7 @@ import pytest
 from tests.evaluation.made_up import SHIFT, hour, scores, segment
 from wakeword.detection.policy import Policy
 from wakeword.evaluation.config import EvaluateConfig, Votes
-from wakeword.evaluation.judging import false_alarms_at, report_policy, training_policy
+from wakeword.evaluation.judging import false_alarms_at, judge_streams, report_policy, training_policy
 
 CONFIG = EvaluateConfig(smoothing_frames=[1])
 STREAMS = [
@@ -26,6 +26,16 @@ def test_false_alarms_are_counted_at_a_fixed_threshold_over_the_hours_outside_ke
         1,
         0,
     ]
+
+
+def test_what_training_selects_by_has_the_error_of_its_recordings_each_counted_once() -> None:
+    # Five recordings, each heard in both streams; all are found above the one other sound.
+    said = [segment(10 * at, 10 * at + 1, "phrase", "anna", f"a{at}") for at in range(1, 6)]
+    streams = [hour("first", "clean", said), hour("second", "room", said, 1)]
+    bumps = {10.0 * at + 0.8: 0.9 for at in range(1, 6)}
+    found = judge_streams(streams, [scores({**bumps, 2000: 0.3}), scores(bumps)], SHIFT, CONFIG)
+    # Wilson's low end at one standard error, of n successes in n trials, is n / (n + 1).
+    assert found == pytest.approx({"mean_recall": 1.0, "standard_error": 1 / 6, "frr": 0.0}, abs=1e-3)
 
 
 def test_the_policy_is_that_of_the_first_candidates() -> None:

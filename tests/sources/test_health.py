@@ -77,6 +77,17 @@ def test_a_phrase_that_says_another_is_told() -> None:
     assert "who says 'hey computer' says 'Computer' too" in told
 
 
+def test_a_phrase_of_few_phonemes_is_told() -> None:
+    short, long = clip(0, "positive", phrase="athena"), clip(1, "positive", phrase="alexa")
+    short = replace(short, origin=replace(short.origin, phonemes="a θ i n ə"))
+    long = replace(long, origin=replace(long.origin, phonemes="ɐ l ɛ k s ə"))
+    found = metrics(summary([clip(2, "positive", phrase="athena"), short, long]), ["athena", "alexa"])["warnings"]
+    assert [text for text in found if "phoneme" in text] == [
+        "'athena' has only 5 phonemes (a θ i n ə), so that much else sounds like it; take a longer phrase, such as one "
+        "more word before it, or record people who say it"
+    ]
+
+
 def test_people_who_say_nothing_but_the_phrase_are_told() -> None:
     def told(clips: list[Clip]) -> bool:
         return any("people always say it" in one for one in summary(clips).all_warnings(["hey computer"]))

@@ -177,7 +177,7 @@ def _calibration(test: HeardAlone, dev: HeardAlone) -> tuple[dict[str, Any] | No
 def fired_by_kind(phrase: str, clips: Sequence[Clip], fired: np.ndarray) -> dict[str, dict[str, Any]]:
     """Return, for each kind of clip, how many set the detector off when heard alone.
 
-    Streams hold few of the clips that sound like the phrase; here each counts once. "phrase" are clips of this phrase;
+    Streams hold no clips made up to sound like the phrase, or few; here each counts once. "phrase" are its own clips;
     those of the others are "another phrase".
     """
     by_kind: dict[str, list[bool]] = {}

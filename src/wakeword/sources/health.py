@@ -16,6 +16,9 @@ from wakeword.sources.texts import relate
 
 FULL_SCALE = 32768
 FEW_POSITIVES = 50
+# Typed alone, phrases of five phonemes ("athena", "snowboy") missed or fired far more among people than those of eight
+# and ten ("smart mirror", "hey chatterbox"): docs/experiments.md, "Phrases that nothing was tuned on".
+FEW_PHONEMES = 6
 # People say two phrases within 0.56 and 1.18 s, with medians of 0.70 and 0.84 s, as `EspeakConfig` tells.
 _SHORT, _LONG = 0.5, 2.0
 SPOKEN = ("positive", "negative", "hard_negative")
@@ -165,6 +168,7 @@ def _warnings(summary: Summary, phrases: list[str]) -> list[str]:
                 f"there {'is' if count == 1 else 'are'} only {count} positive {noun} of '{phrase}'; record more "
                 "people, or add ingest.synthesis"
             )
+        found += _few_phonemes(phrase, [clip for clip in clips if clip.origin.phrase == phrase])
         found += _odd_lengths(phrase, [clip for clip in clips if clip.origin.phrase == phrase])
     labels = {clip.origin.label for clip in clips}
     if not labels & {"negative", "hard_negative"}:
@@ -185,6 +189,18 @@ def _warnings(summary: Summary, phrases: list[str]) -> list[str]:
             "which a net may know them; record at 16 kHz or more"
         )
     return found
+
+
+def _few_phonemes(phrase: str, clips: list[Clip]) -> list[str]:
+    """Warn of a phrase that is soon said: much else sounds like it."""
+    said = next((clip.origin.phonemes.split() for clip in clips if clip.origin.phonemes), None)
+    if said is None or len(said) >= FEW_PHONEMES:
+        return []
+    noun = "phoneme" if len(said) == 1 else "phonemes"
+    return [
+        f"'{phrase}' has only {len(said)} {noun} ({' '.join(said)}), so that much else sounds like it; take a longer "
+        "phrase, such as one more word before it, or record people who say it"
+    ]
 
 
 def _odd_lengths(phrase: str, clips: list[Clip]) -> list[str]:

@@ -252,8 +252,9 @@ class TrainConfig(Section):
             "one_cycle" rises and falls by cosines, "constant" rises linearly and stays.
         warmup_share: share of all steps in which the rate rises to its peak; one cycle usually takes 0.3.
         ema_decay: decay of the running average of weights and buffers, which is what is judged and kept.
-        average_best: the averages of this many best epochs, or of all if there are fewer, are averaged in the end, and
-            the result is kept instead of the best one's if it does at least as well on dev; 1 averages none.
+        average_best: the averages of the latest epochs, at most so many, whose mean recall on dev lies within a
+            standard error of the best are averaged in the end. The result is kept instead of the best one's if it lies
+            so, too; 1 averages none.
         early_stopping: when to stop before the last epoch, or null.
         fah_control: sets the weight of other sound by the false alarms on dev, from loss.negative_weight on, or null.
         accumulate: micro-batches that a batch is computed in, one after the other, to save memory. They add up to the

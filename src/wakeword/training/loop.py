@@ -23,7 +23,7 @@ from wakeword.training.ema import Ema
 from wakeword.training.mining import Mined, moments
 from wakeword.training.objective import Objective, clip_gradients, optimizer
 from wakeword.training.schedule import learning_rate, negative_weight
-from wakeword.training.selection import Average, State, best_epochs, mean_state, rank, stalled
+from wakeword.training.selection import Average, State, as_good, averaged_epochs, best_epoch, mean_state, stalled
 from wakeword.training.watching import Watch, seconds_left, system_figures
 
 Judge = Callable[[Network], dict[str, float]]
@@ -35,10 +35,10 @@ class Training:
     """What a training gave.
 
     Attributes:
-        network: holds the averaged weights and buffers of the best epoch, or the average of those of the best epochs
-            if that was kept, in evaluation mode, on the CPU.
+        network: holds the averaged weights and buffers of the best epoch, or the average of several epochs' if that was
+            kept, in evaluation mode, on the CPU.
         best_epoch: its number, from 1.
-        average: what became of the average of the best epochs, or None where none was asked for.
+        average: what became of the average of epochs, or None where none was asked for.
         history: for each epoch its number, loss, learning rate, mean gradient norm and the judge's figures; before
             these the weight of other sound, where that is controlled.
         mined: the false alarms that were found after an epoch, for each round of mining.
@@ -78,8 +78,9 @@ def train(
     Args:
         network: freshly built, on the device to train on; where several processes train, the same in all.
         objective: the loss of any step.
-        judge: figures of a network on the dev streams; the epoch with the highest "mean_recall" is kept, ties
-            going to the lower "frr", then to the later epoch. For `fah_control`, "false_alarms" and "hours" too.
+        judge: figures of a network on the dev streams; the epoch with the highest "mean_recall" is the best, ties
+            going to the lower "frr", then to the later epoch. For an average, the "standard_error" of "mean_recall"
+            too, and for `fah_control` "false_alarms" and "hours".
         config: the `train` section.
         lr: peak learning rate.
         seed: of what the network itself draws (dropout).
@@ -182,7 +183,7 @@ def train(
         told = {name: _short(value) for name, value in history[-1].items()}
         log.info(f"epoch {epoch + 1}/{config.epochs}", **told, left_s=left)
         best[epoch + 1] = {name: tensor.detach().clone() for name, tensor in ema.network.state_dict().items()}
-        best = {number: best[number] for number in best_epochs(history, config.average_best)}
+        best = {number: best[number] for number in sorted({best_epoch(history), *_averaged(history, config)})}
         if mine is not None and config.mining.due(epoch + 1) and not _over(history, config):
             mined[epoch + 1] = distributed.from_first(partial(mine, ema.network))
             objective.feed_back(moments(mined[epoch + 1]), config.mining.share)
@@ -195,11 +196,12 @@ def train(
 
     if len(history) < config.epochs:
         log.info("stopped early, for want of a better epoch", after=len(history), of=config.epochs)
-    chosen, best_epoch = ema.network, best_epochs(history, 1)[0]
-    average = _average(chosen, best, history[best_epoch - 1], judge) if config.average_best > 1 else None
+    chosen, alone = ema.network, best_epoch(history)
+    averaged = {epoch: best[epoch] for epoch in _averaged(history, config)}
+    average = _average(chosen, averaged, history[alone - 1], judge) if averaged else None
     if average is None or not average.kept:
-        chosen.load_state_dict(best[best_epoch])
-    return Training(chosen.cpu().eval(), best_epoch, average, history, mined)
+        chosen.load_state_dict(best[alone])
+    return Training(chosen.cpu().eval(), alone, average, history, mined)
 
 
 def forget(checkpoints: Path) -> None:
@@ -217,17 +219,22 @@ def _over(history: list[dict[str, float]], config: TrainConfig) -> bool:
     return len(history) == config.epochs or (early is not None and stalled(history, early.patience))
 
 
-def _average(network: Network, best: dict[int, State], best_alone: dict[str, float], judge: Judge) -> Average:
-    """Load the average of the best epochs, the best of which comes first, into a network, and judge it.
+def _averaged(history: list[dict[str, float]], config: TrainConfig) -> list[int]:
+    """Return the epochs whose average is judged; none where none is asked for."""
+    return averaged_epochs(history, config.average_best) if config.average_best > 1 else []
+
+
+def _average(network: Network, states: dict[int, State], best_alone: dict[str, float], judge: Judge) -> Average:
+    """Load the average of some epochs' states into a network, and judge it.
 
     Args:
         best_alone: the judge's figures of the best epoch.
     """
-    network.load_state_dict(mean_state(list(best.values())))
+    network.load_state_dict(mean_state(list(states.values())))
     figures = distributed.from_first(partial(judge, network))
-    average = Average(sorted(best), figures, kept=rank(figures) >= rank(best_alone))
+    average = Average(list(states), figures, kept=as_good(figures, best_alone))
     shown = {name: _short(value) for name, value in figures.items()}
-    log.info("average of the best epochs", epochs=average.epochs, kept=average.kept, **shown)
+    log.info("average of epochs", epochs=average.epochs, kept=average.kept, **shown)
     return average
 
 
