@@ -1,5 +1,6 @@
 """Public corpora by name, as small trees that look like them."""
 
+import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -182,6 +183,80 @@ def test_openslr_rirs_group_by_room_in_both_releases(tmp_path: Path) -> None:
         ("rir", "smallroom/Room001"),
         ("rir", "smallroom/Room001"),
     ]
+
+
+def test_asterisk_has_persons_languages_and_what_the_prompts_say(tmp_path: Path) -> None:
+    top = tmp_path / "share" / "asterisk"
+    tree(top / "sounds", "en_US_f_Allison/vm-deleted.g722", "en_US_f_Allison/digits/1.g722", "it_IT_f_Menardi/x.wav")
+    tree(top / "sounds", "es_MX_f_Allison/vm-deleted.g722", "ru_RU_f_IvrvoiceRU/digits/1.g722", "digits/1.gsm")
+    tree(top / "sounds", "en_US_f_Allison/silence/1.g722", "en_US_f_Allison/ascending-2tone.g722")
+    tree(top, "moh/macroform-cold_day.g722")
+    (top / "sounds" / "en").symlink_to(top / "sounds" / "en_US_f_Allison")  # as Debian has it, and found first
+    listed = tmp_path / "share" / "doc" / "asterisk-core-sounds-en" / "core-sounds-en.txt.gz"
+    listed.parent.mkdir(parents=True)
+    with gzip.open(listed, "wt", encoding="utf-8") as file:
+        file.write("; Core Sounds\n\nvm-deleted: Message deleted. [beep]\ndigits/1: One: the number\n")
+    found = origins(look(tmp_path, CorpusConfig(name="asterisk", path=str(top))))
+    assert {path.split("/", 2)[2]: (o.group, o.language, o.text, o.licence) for path, o in found.items()} == {
+        "en/vm-deleted.g722": ("asterisk/Allison", "en", "Message deleted.", "CC-BY-SA-3.0"),
+        "en/digits/1.g722": ("asterisk/Allison", "en", "One: the number", "CC-BY-SA-3.0"),
+        "es_MX_f_Allison/vm-deleted.g722": ("asterisk/Allison", "es", None, "CC-BY-SA-3.0"),
+        "it_IT_f_Menardi/x.wav": ("asterisk/Menardi", "it", None, "CC-BY-SA-3.0"),
+        "ru_RU_f_IvrvoiceRU/digits/1.g722": ("asterisk/IvrvoiceRU", "ru", None, "CC-BY-3.0"),
+        "macroform-cold_day.g722": ("asterisk/moh/macroform-cold_day", None, None, "CC-BY-SA-3.0"),
+    }
+    assert {o.kind for o in found.values() if o.label == "noise"} == {"music"}
+    assert len(look(tmp_path, CorpusConfig(name="asterisk", path=str(top), only=["it_IT_f_Menardi"])).files) == 1
+
+
+def test_tuxpaint_tells_what_is_said_from_what_sounds(tmp_path: Path) -> None:
+    birds = "tp/stamps/animals/birds"
+    tree(tmp_path, f"{birds}/owl_desc.ogg", f"{birds}/owl_desc_pt_BR.ogg", f"{birds}/owl_desc_fr.ogg")
+    tree(tmp_path, f"{birds}/owl.ogg", "tp/stamps/symbols/math/1_de.ogg", "tp/stamps/symbols/math/1.ogg")
+    tree(tmp_path, **{f"{birds}/owl.txt": "An owl.\nde.utf8=Eine Eule.\npt_BR.utf8=Uma coruja.\n"})
+    found = origins(look(tmp_path, CorpusConfig(name="tuxpaint", path="tp")))
+    told = {path.rpartition("/")[2]: (o.label, o.group, o.language, o.text) for path, o in found.items()}
+    assert told == {
+        "owl_desc.ogg": ("negative", "tuxpaint/en", "en", "An owl."),
+        "owl_desc_pt_BR.ogg": ("negative", "tuxpaint/pt_BR", "pt", "Uma coruja."),
+        "owl_desc_fr.ogg": ("negative", "tuxpaint/fr", "fr", None),
+        "owl.ogg": ("noise", "tuxpaint/sounds/owl", None, None),
+        "1_de.ogg": ("negative", "tuxpaint/de", "de", None),
+        "1.ogg": ("negative", "tuxpaint/en", "en", None),
+    }
+
+
+def test_fillets_has_dialogues_music_and_sounds(tmp_path: Path) -> None:
+    tree(tmp_path, "ff/sound/city/cs/vit-m-hlava.ogg", "ff/sound/city/nl/vit-m-hlava.ogg", "ff/music/menu.ogg")
+    tree(tmp_path, "ff/sound/share/sp-dead_big.ogg", "ff/sound/city/en/vit-x-end.ogg")
+    script = 'dialogId("other", "font", "Yes.")\ndialogStr("Ano.")\n\ndialogId("vit-m-hlava", "font", "A head.")\n'
+    tree(tmp_path, **{"ff/script/city/dialogs_cs.lua": script + 'dialogStr("Hlava.")\n'})
+    found = origins(look(tmp_path, CorpusConfig(name="fillets", path="ff")))
+    assert {path: (o.label, o.kind, o.group, o.text) for path, o in found.items()} == {
+        "fillets/sound/city/cs/vit-m-hlava.ogg": ("negative", "speech", "fillets/cs", "Hlava."),
+        "fillets/sound/city/nl/vit-m-hlava.ogg": ("negative", "speech", "fillets/nl", None),
+        "fillets/music/menu.ogg": ("noise", "music", "fillets/music/menu", None),
+        "fillets/sound/share/sp-dead_big.ogg": ("noise", "noise", "fillets/sounds/sp-dead_big", None),
+        "fillets/sound/city/en/vit-x-end.ogg": ("noise", "noise", "fillets/sounds/vit-x-end", None),
+    }
+
+
+def test_hedgewars_and_the_words_of_kde_keep_a_person_together(tmp_path: Path) -> None:
+    tree(tmp_path, "hw/Sounds/voices/Russian/Hello.ogg", "hw/Sounds/voices/Russian_pl/Hello.ogg", "hw/Music/Beach.ogg")
+    tree(tmp_path, "hw/Sounds/beep.ogg", "kt/sounds/sr@latin/nos.ogg", "kt/sounds/de/nase.wav", "kl/de/alpha/a.ogg")
+    tree(tmp_path, "kl/en_GB/syllab/be.ogg", "kl/icons/noise.ogg")
+    corpora = [CorpusConfig(name="hedgewars", path="hw"), CorpusConfig(name="kde_words", path="kt")]
+    found = origins(look(tmp_path, *corpora, CorpusConfig(name="kde_words", path="kl")))
+    assert {path: (o.label, o.group, o.language) for path, o in found.items()} == {
+        "hedgewars/Sounds/voices/Russian/Hello.ogg": ("negative", "hedgewars/Russian", None),
+        "hedgewars/Sounds/voices/Russian_pl/Hello.ogg": ("negative", "hedgewars/Russian", None),
+        "hedgewars/Music/Beach.ogg": ("noise", "hedgewars/music/Beach", None),
+        "hedgewars/Sounds/beep.ogg": ("noise", "hedgewars/sounds/beep", None),
+        "kde_words/sounds/sr@latin/nos.ogg": ("negative", "kde_words/sr", "sr"),
+        "kde_words/sounds/de/nase.wav": ("negative", "kde_words/de", "de"),
+        "kde_words/de/alpha/a.ogg": ("negative", "kde_words/de", "de"),
+        "kde_words/en_GB/syllab/be.ogg": ("negative", "kde_words/en", "en"),
+    }
 
 
 def test_most_takes_the_same_files_whatever_else_there_is(tmp_path: Path) -> None:

@@ -166,7 +166,8 @@ def _draw_slices(folder: Path, stem: str, examined: Examined) -> None:
         for name, rows in slices["false_alarms"].items()
     }
     at = examined.at_point
-    hours = f"{at['false_alarms']} false alarms in {at['hours']:.3g} h"
+    alarms = "1 false alarm" if at["false_alarms"] == 1 else f"{at['false_alarms']} false alarms"
+    hours = f"{alarms} in {at['hours']:.3g} h"
     misses = f"{at['misses']} of {at['keywords']} keywords missed ({at['distinct_keywords']} recordings)"
     for name, sections, title, label in (
         ("misses", missed, f"misses at the operating point\n{misses}", "missed keywords (FRR)"),

@@ -6,7 +6,20 @@ from pydantic import Field, StringConstraints, model_validator
 
 from wakeword.base.params import Section, Text
 
-CorpusName = Literal["speech_commands", "librispeech", "common_voice", "musan", "esc50", "demand", "openslr_rirs"]
+CorpusName = Literal[
+    "speech_commands",
+    "librispeech",
+    "common_voice",
+    "musan",
+    "esc50",
+    "demand",
+    "openslr_rirs",
+    "asterisk",
+    "tuxpaint",
+    "fillets",
+    "hedgewars",
+    "kde_words",
+]
 
 
 class CorpusConfig(Section):

@@ -103,7 +103,7 @@ def train(
     ema = Ema(network, config.ema_decay)
     history: list[dict[str, float]] = []
     system: list[dict[str, float]] = []
-    best: dict[int, State] = {}
+    states: dict[int, State] = {}  # of the epochs that may yet be chosen, by number
     mined: dict[int, list[Mined]] = {}
 
     latest = checkpoints / "latest.pt"
@@ -114,9 +114,9 @@ def train(
         for name, part in stateful.items():
             part.load_state_dict(saved[name])
         ema.updates, history, system = (saved[name] for name in ("ema_updates", "history", "system"))
-        best = {
+        states = {
             epoch: {name: tensor.to(objective.device) for name, tensor in state.items()}
-            for epoch, state in saved["best"].items()
+            for epoch, state in saved["states"].items()
         }
         mined = {epoch: [Mined(**alarm) for alarm in found] for epoch, found in saved["mined"].items()}
         if mined:
@@ -182,14 +182,14 @@ def train(
         left = seconds_left(time.monotonic() - begun, epoch + 1 - done_before, config.epochs - done_before)
         told = {name: _short(value) for name, value in history[-1].items()}
         log.info(f"epoch {epoch + 1}/{config.epochs}", **told, left_s=left)
-        best[epoch + 1] = {name: tensor.detach().clone() for name, tensor in ema.network.state_dict().items()}
-        best = {number: best[number] for number in sorted({best_epoch(history), *_averaged(history, config)})}
+        states[epoch + 1] = {name: tensor.detach().clone() for name, tensor in ema.network.state_dict().items()}
+        states = {number: states[number] for number in sorted({best_epoch(history), *_averaged(history, config)})}
         if mine is not None and config.mining.due(epoch + 1) and not _over(history, config):
             mined[epoch + 1] = distributed.from_first(partial(mine, ema.network))
             objective.feed_back(moments(mined[epoch + 1]), config.mining.share)
             log.info("mined the training streams", false_alarms=len(mined[epoch + 1]))
         plain = {epoch: [asdict(alarm) for alarm in found] for epoch, found in mined.items()}
-        done = {"ema_updates": ema.updates, "history": history, "system": system, "best": best, "mined": plain}
+        done = {"ema_updates": ema.updates, "history": history, "system": system, "states": states, "mined": plain}
         _save(latest, {name: part.state_dict() for name, part in stateful.items()} | done)
         if watch is not None:
             watch(history, system)
@@ -197,10 +197,10 @@ def train(
     if len(history) < config.epochs:
         log.info("stopped early, for want of a better epoch", after=len(history), of=config.epochs)
     chosen, alone = ema.network, best_epoch(history)
-    averaged = {epoch: best[epoch] for epoch in _averaged(history, config)}
+    averaged = {epoch: states[epoch] for epoch in _averaged(history, config)}
     average = _average(chosen, averaged, history[alone - 1], judge) if averaged else None
     if average is None or not average.kept:
-        chosen.load_state_dict(best[alone])
+        chosen.load_state_dict(states[alone])
     return Training(chosen.cpu().eval(), alone, average, history, mined)
 
 
