@@ -211,7 +211,7 @@ def test_asterisk_has_persons_languages_and_what_the_prompts_say(tmp_path: Path)
 
 def test_tuxpaint_tells_what_is_said_from_what_sounds(tmp_path: Path) -> None:
     birds = "tp/stamps/animals/birds"
-    tree(tmp_path, f"{birds}/owl_desc.ogg", f"{birds}/owl_desc_pt_BR.ogg", f"{birds}/owl_desc_fr.ogg")
+    tree(tmp_path, f"{birds}/owl_desc.ogg", f"{birds}/owl_desc_pt_BR.ogg", f"{birds}/owl_desc_fr.ogg.ogg")
     tree(tmp_path, f"{birds}/owl.ogg", "tp/stamps/symbols/math/1_de.ogg", "tp/stamps/symbols/math/1.ogg")
     tree(tmp_path, **{f"{birds}/owl.txt": "An owl.\nde.utf8=Eine Eule.\npt_BR.utf8=Uma coruja.\n"})
     found = origins(look(tmp_path, CorpusConfig(name="tuxpaint", path="tp")))
@@ -219,7 +219,7 @@ def test_tuxpaint_tells_what_is_said_from_what_sounds(tmp_path: Path) -> None:
     assert told == {
         "owl_desc.ogg": ("negative", "tuxpaint/en", "en", "An owl."),
         "owl_desc_pt_BR.ogg": ("negative", "tuxpaint/pt_BR", "pt", "Uma coruja."),
-        "owl_desc_fr.ogg": ("negative", "tuxpaint/fr", "fr", None),
+        "owl_desc_fr.ogg.ogg": ("negative", "tuxpaint/fr", "fr", None),
         "owl.ogg": ("noise", "tuxpaint/sounds/owl", None, None),
         "1_de.ogg": ("negative", "tuxpaint/de", "de", None),
         "1.ogg": ("negative", "tuxpaint/en", "en", None),
@@ -228,12 +228,13 @@ def test_tuxpaint_tells_what_is_said_from_what_sounds(tmp_path: Path) -> None:
 
 def test_fillets_has_dialogues_music_and_sounds(tmp_path: Path) -> None:
     tree(tmp_path, "ff/sound/city/cs/vit-m-hlava.ogg", "ff/sound/city/nl/vit-m-hlava.ogg", "ff/music/menu.ogg")
-    tree(tmp_path, "ff/sound/share/sp-dead_big.ogg", "ff/sound/city/en/vit-x-end.ogg")
+    tree(tmp_path, "ff/sound/share/sp-dead_big.ogg", "ff/sound/city/en/vit-x-end.ogg", "ff/sound/share/jokes/cs/x.ogg")
     script = 'dialogId("other", "font", "Yes.")\ndialogStr("Ano.")\n\ndialogId("vit-m-hlava", "font", "A head.")\n'
     tree(tmp_path, **{"ff/script/city/dialogs_cs.lua": script + 'dialogStr("Hlava.")\n'})
     found = origins(look(tmp_path, CorpusConfig(name="fillets", path="ff")))
     assert {path: (o.label, o.kind, o.group, o.text) for path, o in found.items()} == {
         "fillets/sound/city/cs/vit-m-hlava.ogg": ("negative", "speech", "fillets/cs", "Hlava."),
+        "fillets/sound/share/jokes/cs/x.ogg": ("negative", "speech", "fillets/cs", None),
         "fillets/sound/city/nl/vit-m-hlava.ogg": ("negative", "speech", "fillets/nl", None),
         "fillets/music/menu.ogg": ("noise", "music", "fillets/music/menu", None),
         "fillets/sound/share/sp-dead_big.ogg": ("noise", "noise", "fillets/sounds/sp-dead_big", None),

@@ -241,7 +241,9 @@ def _tuxpaint(paths: list[Path]) -> Iterator[Item]:
     for path in paths:
         if "stamps" not in (parent.name for parent in path.parents):
             continue
-        named = re.fullmatch(r"(?P<stamp>.+?)(?P<told>_desc)?(_(?P<language>[a-z]{2}(_[A-Za-z]{2})?))?", path.stem)
+        named = re.fullmatch(
+            r"(?P<stamp>.+?)(?P<told>_desc)?(_(?P<language>[a-z]{2}(_[A-Za-z]{2})?))?(\.ogg)?", path.stem
+        )
         language = named["language"] if named else None
         if named and (named["told"] or language or "symbols" in (parent.name for parent in path.parents)):
             part = language or "en"
@@ -268,9 +270,10 @@ def _fillets(paths: list[Path]) -> Iterator[Item]:
         folders = [parent.name for parent in path.parents]
         if folders[0] == "music":
             yield Item(path, "music", "noise", "music", f"music/{path.stem}", "GPL-2.0")
-        elif len(folders) > 3 and folders[2] == "sound" and folders[0] in ("cs", "nl"):
-            level, language = folders[1], folders[0]
-            text = _dialogues(path.parents[3] / "script" / level / f"dialogs_{language}.lua").get(path.stem)
+        elif "sound" in folders and folders[0] in ("cs", "nl"):
+            language, sound = folders[0], path.parents[folders.index("sound")]
+            level = path.parents[1].relative_to(sound)
+            text = _dialogues(sound.parent / "script" / level / f"dialogs_{language}.lua").get(path.stem)
             yield Item(path, language, "negative", "speech", language, "GPL-2.0", text, language)
         elif "sound" in folders:
             yield Item(path, "sounds", "noise", "noise", f"sounds/{path.stem}", "GPL-2.0")
