@@ -13,6 +13,8 @@ from wakeword.features.frontend import FRAME_MS
 from wakeword.models.bc_resnet import BcResNet
 from wakeword.models.config import BcResNetConfig, DsTcnConfig
 from wakeword.models.ds_tcn import DsTcn
+from wakeword.splitting import deal
+from wakeword.splitting.config import SplitConfig
 from wakeword.training.config import LossConfig
 from wakeword.training.schedule import learning_rate
 
@@ -92,13 +94,26 @@ def test_with_voices_every_engine_speaks(tmp_path: Path) -> None:
 def test_rows_with_fewer_recordings_are_judged_by_the_same_ones() -> None:
     names = [f"keyword/picovoice_wwb/{phrase}/{digit}0.flac" for phrase in ("a", "b") for digit in "0123456789abcdef"]
     judges, taught = [], []
-    for row in ("people", "people_50", "people_10", "people_typed"):
+    for row in ("people", "people_debian", "people_50", "people_10", "people_typed"):
         pins = read(f"presets/{row}.yaml")["split"]["pins"]
         dealt = [next(split for pattern, split in pins.items() if fnmatch(name, pattern)) for name in names]
         judges.append([name for name, split in zip(names, dealt, strict=True) if split == "test"])
         taught.append({name for name, split in zip(names, dealt, strict=True) if split == "train"})
-    assert len(judges[0]) == 8 and judges.count(judges[0]) == 4
-    assert taught[0] > taught[1] > taught[2] > taught[3] == set()
+    assert len(judges[0]) == 8 and judges.count(judges[0]) == 5
+    assert taught[0] == taught[1] > taught[2] > taught[3] > taught[4] == set()
+
+
+def test_speech_of_debian_judges_a_typed_phrase_and_trains_beside_recordings_of_it() -> None:
+    people = ["asterisk/Allison", "asterisk/Menardi", "tuxpaint/be", "tuxpaint/pt_BR", "tuxpaint/en", "fillets/cs"]
+    people += ["fillets/nl", "hedgewars/British", "hedgewars/Pirate", "kde_words/de", "kde_words/uk"]
+    sounds = ["asterisk/moh/cold_day", "tuxpaint/sounds/owl", "fillets/music/menu", "hedgewars/sounds/beep"]
+    typed, recorded = (read(f"presets/{name}.yaml") for name in ("debian", "people_debian"))
+    assert typed["ingest"] == recorded["ingest"]
+    dealt = deal.assign(people + sounds, SplitConfig.model_validate(typed["split"]), seed=1)
+    assert {dealt[name] for name in people} == {"dev", "test"}
+    assert {name: dealt[name] for name in sounds} == deal.assign(sounds, SplitConfig(), seed=1)  # by hash
+    pins = recorded["split"]["pins"].items()
+    assert {next(split for pattern, split in pins if fnmatch(name, pattern)) for name in people + sounds} == {"train"}
 
 
 def test_speech_commands_is_trained_as_published() -> None:

@@ -31,8 +31,9 @@ class CorpusConfig(Section):
         url: where its archive (tar or zip) is downloaded from instead.
         sha256: of that archive, 64 hex digits.
         only: the parts that are read: words of speech_commands, subsets of librispeech, languages of common_voice,
-            speech, noise and music of musan, categories of esc50, environments of demand, and of openslr_rirs
-            smallroom, mediumroom, largeroom, real, isotropic and pointsource. All, where there is none.
+            speech, noise and music of musan, categories of esc50, environments of demand, of openslr_rirs smallroom,
+            mediumroom, largeroom, real, isotropic and pointsource, and what docs/data.md says of the others. All, where
+            there is none.
         most: no more than so many files, picked by a hash of their paths.
     """
 
