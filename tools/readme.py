@@ -91,6 +91,7 @@ def people() -> str:
         "typed phrase, every engine that packages give (`presets/voices.yaml`)": "people+voices+people_typed",
         "typed phrase and some 50 recordings of each": "people+people_50",
         "typed phrase and some 200 recordings of each": "people",
+        "the same, and speech of Debian's packages (`presets/people_debian.yaml`)": "people+people_debian",
     }
     columns = [(phrase, fah) for phrase in by_phrase(RESULTS / "people") for fah in ("0.5", "1")]
     rows = []
