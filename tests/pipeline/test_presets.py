@@ -37,6 +37,8 @@ def leaves(value: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any
     "names",
     [
         "people+people_typed+full",
+        "debian",
+        "people+voices+people_debian",
         "people+tiny",
         "quick+tiny",
         "full+quick",
