@@ -38,7 +38,7 @@ def leaves(value: Any, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any
     [
         "people+people_typed+full",
         "debian",
-        "people+voices+people_debian",
+        "people+people_debian",
         "people+tiny",
         "quick+tiny",
         "full+quick",
