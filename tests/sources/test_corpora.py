@@ -209,6 +209,18 @@ def test_asterisk_has_persons_languages_and_what_the_prompts_say(tmp_path: Path)
     assert len(look(tmp_path, CorpusConfig(name="asterisk", path=str(top), only=["it_IT_f_Menardi"])).files) == 1
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda packed: packed[:-9], lambda packed: packed[:12] + b"\xff" * 20, lambda _: b"x"]
+)
+def test_a_damaged_list_of_prompts_is_told(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    tree(tmp_path, "asterisk/sounds/en_US_f_Allison/vm-deleted.g722")
+    listed = tmp_path / "doc" / "asterisk-core-sounds-en" / "core-sounds-en.txt.gz"
+    listed.parent.mkdir(parents=True)
+    listed.write_bytes(damage(gzip.compress(b"vm-deleted: Message deleted.\n")))
+    said = refusal(tmp_path, CorpusConfig(name="asterisk", path="asterisk"))
+    assert "ingest.corpora.0: cannot read" in said and "as asterisk" in said
+
+
 def test_tuxpaint_tells_what_is_said_from_what_sounds(tmp_path: Path) -> None:
     birds = "tp/stamps/animals/birds"
     tree(tmp_path, f"{birds}/owl_desc.ogg", f"{birds}/owl_desc_pt_BR.ogg", f"{birds}/owl_desc_fr.ogg.ogg")

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import os
 import unicodedata
+import zlib
 from pathlib import Path
 
 from wakeword.base import log
@@ -48,7 +49,9 @@ def find(config: IngestConfig, phrases: list[str], downloads: Path) -> Found:
         else:
             top = Path(config.root) / (corpus.path or "")
             if not top.is_dir():
-                raise UserError(f"{key}.path: {readable(top)} is no folder; unpack the corpus there, or give its url")
+                raise UserError(
+                    f"{key}.path: {readable(top)} is no folder; install or unpack the corpus there, or give its url"
+                )
         items = _chosen(corpus, key, top, _read(corpus, key, top, found.rejections))
         log.info(f"found {corpus.name}", files=len(items), at=readable(top))
         for item in items:
@@ -65,7 +68,7 @@ def _read(corpus: CorpusConfig, key: str, top: Path, rejections: list[Rejection]
         raise UserError(
             f"{key}: {failure} stands in no table of {corpus.name} at {readable(top)}; unpack it anew"
         ) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as failure:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as failure:
         raise UserError(f"{key}: cannot read {readable(top)} as {corpus.name}: {failure}; unpack it anew") from None
     if not items:
         place = "url" if corpus.path is None else "path"

@@ -233,21 +233,23 @@ def _prompts(documents: Path, language: str) -> dict[str, str]:
     return {name: text for name, text in said.items() if text}
 
 
+_STAMP = re.compile(r"(?P<stamp>.+?)(?P<told>_desc)?(_(?P<language>[a-z]{2}(_[A-Za-z]{2})?))?(\.ogg)?", re.DOTALL)
+
+
 def _tuxpaint(paths: list[Path]) -> Iterator[Item]:
     """Debian's tuxpaint-stamps-default: stamps/.../NAME_desc_LANGUAGE.ogg, what it says in NAME.txt; NAME.ogg, a sound.
 
     Some stamps of symbols are spoken in place of a sound: NAME_LANGUAGE.ogg, or without a language.
     """
     for path in paths:
-        if "stamps" not in (parent.name for parent in path.parents):
+        folders = {parent.name for parent in path.parents}
+        named = _STAMP.fullmatch(path.stem) if "stamps" in folders else None
+        if named is None:
             continue
-        named = re.fullmatch(
-            r"(?P<stamp>.+?)(?P<told>_desc)?(_(?P<language>[a-z]{2}(_[A-Za-z]{2})?))?(\.ogg)?", path.stem
-        )
-        language = named["language"] if named else None
-        if named and (named["told"] or language or "symbols" in (parent.name for parent in path.parents)):
+        stamp, told, language = named.group("stamp", "told", "language")
+        if told or language or "symbols" in folders:
             part = language or "en"
-            text = _descriptions(path.with_name(f"{named['stamp']}.txt")).get(part) if named["told"] else None
+            text = _descriptions(path.with_name(f"{stamp}.txt")).get(part) if told else None
             yield Item(path, part, "negative", "speech", part, "GPL-2.0", text, part[:2])
         else:
             yield Item(path, "sounds", "noise", "noise", f"sounds/{path.stem}", "GPL-2.0")
@@ -290,7 +292,7 @@ def _hedgewars(paths: list[Path]) -> Iterator[Item]:
     """Debian's hedgewars-data: Sounds/voices/VOICE/NAME.ogg, what players shout; Sounds/NAME.ogg; Music/NAME.ogg."""
     for path in paths:
         folders = [parent.name for parent in path.parents]
-        if folders[1] == "voices":
+        if "voices" in folders[1:2]:
             # An actor may have spoken the translation of a voice, too: Russian and Russian_pl.
             yield Item(path, folders[0], "negative", "word", folders[0].partition("_")[0], "GFDL-1.3")
         elif folders[0] == "Sounds":
@@ -306,7 +308,7 @@ def _kde_words(paths: list[Path]) -> Iterator[Item]:
     """
     for path in paths:
         folders = [parent.name for parent in path.parents]
-        of = folders[1] if folders[0] in ("alpha", "syllab") else folders[0] if folders[1] == "sounds" else ""
+        of = path.parts[-3] if folders[0] in ("alpha", "syllab") else folders[0] if "sounds" in folders[1:2] else ""
         if of:
             language = re.split("[@_]", of)[0]
             yield Item(path, of, "negative", "word", language, "GPL-2.0-or-later", None, language)
