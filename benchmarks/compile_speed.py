@@ -15,23 +15,36 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.input_speed import FRONTEND, MELS, TRAIN, model_section, objective_over, random_streams, stepper
+from benchmarks.input_speed import (
+    FRONTEND,
+    MELS,
+    RESULTS,
+    Kept,
+    model_section,
+    objective_over,
+    random_streams,
+    stepper,
+    train_config,
+    turn,
+)
 from wakeword.features.cmvn import Cmvn
 from wakeword.features.store import StreamSet, write
 from wakeword.models.network import Network
 from wakeword.training import devices
 
-RESULT = Path(__file__).resolve().parent / "results" / "compile_speed.json"
 STEPS = 5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=model_section, default="{}", help="the section `model`, as JSON")
+    parser.add_argument("--windows", type=int, help="of a batch; those of params.yaml where it is not given")
+    parser.add_argument("--utterances", type=int, help="transcribed a step, 0 for none; likewise")
     parser.add_argument("--rounds", type=int, default=20, help="turns of each")
+    parser.add_argument("--out", type=Path, default=RESULTS / "compile_speed.json", help="where the figures go")
     arguments = parser.parse_args()
-    device = devices.choose("auto")
-    devices.make_repeatable(TRAIN.threads, 1)
+    device, config = devices.choose("auto"), train_config(arguments.windows, arguments.utterances)
+    devices.make_repeatable(config.threads, 1)
     even = Cmvn(np.full(MELS, -8.0, np.float32), np.ones(MELS, np.float32), 1, FRONTEND.fingerprint)
     with tempfile.TemporaryDirectory() as temporary:
         write(Path(temporary), "train", random_streams(0.1), "f", MELS, 0.0)
@@ -41,12 +54,14 @@ def main() -> None:
             network = Network(arguments.model, even, FRONTEND.floor, 1).to(device).train()
             if name == "compiled":
                 devices.compile_forward(network)
-            steps[name] = stepper(network, objective_over(streams, network, device, in_memory=True))
+            objective = objective_over(streams, network, device, config, None)
+            objective.coming = Kept(objective.coming(0))
+            steps[name] = stepper(network, objective, config)
         turns: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
-        for turn in range(arguments.rounds + 1):
+        for round_ in range(arguments.rounds + 1):
             for name, step in steps.items():
-                spent = [step(turn * STEPS + number) for number in range(STEPS)]
-                turns[name].append((sum(wall for wall, _ in spent) / STEPS, sum(cpu for _, cpu in spent) / STEPS))
+                wall_s, cpu_s = turn(step, range(round_ * STEPS, (round_ + 1) * STEPS), device)
+                turns[name].append((wall_s / STEPS, cpu_s / STEPS))
     first = {name: STEPS * spent.pop(0)[0] for name, spent in turns.items()}
     wall, cpu = ({name: [pair[kind] for pair in spent] for name, spent in turns.items()} for kind in (0, 1))
     result = {
@@ -58,10 +73,11 @@ def main() -> None:
         "of_the_plain_time_by_cpu": ratio(cpu),
         "step_ms": {name: round(1000 * statistics.median(spent), 1) for name, spent in wall.items()},
         "step_cpu_ms": {name: round(1000 * statistics.median(spent), 1) for name, spent in cpu.items()},
-        "windows_a_batch": TRAIN.batches.size,
+        "windows_a_batch": config.batches.size,
+        "utterances_a_step": config.phonemes.utterances if config.phonemes is not None else 0,
     }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     print(json.dumps(result, indent=2))
 
 

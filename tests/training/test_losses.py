@@ -12,7 +12,7 @@ from wakeword.features.store import StreamSet
 from wakeword.models.network import Network
 from wakeword.training.config import BatchConfig, FocalConfig, LossConfig, SpecAugmentConfig
 from wakeword.training.losses import Shape, max_pooling_bce, per_frame_bce, softmax_ce
-from wakeword.training.objective import Objective, mixup
+from wakeword.training.objective import Objective, draw_mixup, mixup
 from wakeword.training.sampler import WindowSampler
 
 
@@ -245,7 +245,8 @@ def test_the_default_loss_is_the_plain_formula_to_the_bit(seed: int) -> None:
 
 def test_mixed_windows_lie_between_their_two(streams: StreamSet) -> None:
     features = torch.randn(6, 4, 3, generator=torch.Generator().manual_seed(1))
-    mixed, partner, share = mixup(features, 0.4, np.random.default_rng(2))
+    partner, share = draw_mixup(6, 0.4, np.random.default_rng(2))
+    mixed = mixup(features, partner, share)
     assert sorted(partner.tolist()) == list(range(6)) and ((share >= 0) & (share <= 1)).all()
     for window in range(6):
         expected = share[window] * features[window] + (1 - share[window]) * features[partner[window]]
@@ -315,7 +316,7 @@ def test_mixup_trains_on_mixed_features_and_both_labels(streams: StreamSet, netw
     loss = objective(network, 4).item()
     hook.remove()
     # The share of each window and its partner are read off what the network saw.
-    mixed, features = seen[0], torch.from_numpy(batch.features)
+    mixed, features = seen[0], batch.features
     logits = network(mixed).detach()
     found: list[tuple] = []
     weights: list[float] = []
@@ -331,7 +332,7 @@ def test_mixup_trains_on_mixed_features_and_both_labels(streams: StreamSet, netw
         assert left < 1e-3
         stretch = LOSS.negative_ms // (10 * network.stride)
         for source, weight in ((window, share), (other, 1.0 - share)):
-            masks_of = (torch.from_numpy(mask[source : source + 1]) for mask in (batch.positive, batch.negative))
+            masks_of = (mask[source : source + 1] for mask in (batch.positive, batch.negative))
             listed = pooled(logits[window : window + 1], *masks_of, stretch)
             found += [(len(weights), score, wanted) for _, score, wanted in listed]
             weights.append(weight)

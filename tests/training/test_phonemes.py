@@ -52,9 +52,9 @@ def test_the_loss_is_that_of_all_paths_that_read_so(wanted: tuple[int, ...]) -> 
 def test_an_utterance_is_told_by_the_scores_that_hear_it_in_its_stream(streams: StreamSet, network: Network) -> None:
     network.eval()
     drawn = sampler(streams, network).batch(3)
-    assert drawn.features.shape[::2] == (4, 40) and drawn.features.dtype == np.float32
+    assert drawn.features.shape[::2] == (4, 40) and drawn.features.dtype == torch.float32
     with torch.no_grad():
-        logits = network(torch.from_numpy(drawn.features))
+        logits = network(drawn.features)
     starts = {}
     for stream in streams.streams:
         features = streams.features(stream).astype(np.float32)
@@ -62,7 +62,7 @@ def test_an_utterance_is_told_by_the_scores_that_hear_it_in_its_stream(streams: 
             first = int(segment.start_s * 100) - network.receptive_field
             starts[features[first].tobytes()] = stream, segment, first
     for window, score, scores, phonemes in zip(drawn.features, logits, drawn.scores, drawn.phonemes, strict=True):
-        stream, segment, first = starts[window[0].tobytes()]
+        stream, segment, first = starts[window[0].numpy().tobytes()]
         assert " ".join({1: "high", 2: "low"}[symbol] for symbol in phonemes) == segment.phonemes
         # The last score is the first that has heard 0.3 s after the utterance.
         last_s = (first + network.receptive_field + network.stride * (scores - 1)) / 100
@@ -254,7 +254,7 @@ def test_what_was_never_heard_is_transcribed(tunes: tuple[StreamSet, StreamSet])
     spoken = UtteranceSampler(judged, PhonemesConfig(utterances=40), network.receptive_field, network.stride, seed=1)
     batch = spoken.batch(0)
     with torch.no_grad():
-        _, logits = learner.eval()(torch.zeros(1, 200, 40), torch.from_numpy(batch.features))
+        _, logits = learner.eval()(torch.zeros(1, 200, 40), batch.features)
     right = [
         collapsed(tuple(row[:scores].argmax(dim=1).tolist())) == wanted
         for row, scores, wanted in zip(logits, batch.scores, batch.phonemes, strict=True)

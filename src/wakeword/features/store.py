@@ -67,7 +67,7 @@ class StreamSet:
         frontend: fingerprint of the front-end that made the features.
         all_features: `(frames, mels)` float16, memory-mapped; every stream end to end.
         all_audio: `(samples,)` int16, memory-mapped: the streams from the first on, as far as audio was kept.
-        cache: what `window` reads through; None to read the memory map.
+        cache: what `rows` reads through; None to read the memory map.
     """
 
     streams: list[Stream]
@@ -83,7 +83,7 @@ class StreamSet:
         Args:
             folder, split: as given to `write`.
             frontend: fingerprint of the front-end that the features must be of; None to take any.
-            cache_mb: most MiB of features that `window` keeps in memory; None to leave that to the system.
+            cache_mb: most MiB of features that `rows` keeps in memory; None to leave that to the system.
 
         Raises:
             UserError: a file is missing or broken, or the features are of another front-end; the message names it.
@@ -110,10 +110,9 @@ class StreamSet:
         """Return a stream's `(frames, mels)` float16 log-mel features."""
         return self.all_features[stream.first_frame : stream.first_frame + stream.frames]
 
-    def window(self, stream: Stream, first: int, frames: int) -> np.ndarray:
-        """Return `(frames, mels)` float16 features of a stream from frame `first` on; they must not be written to."""
-        row = stream.first_frame + first
-        return self.all_features[row : row + frames] if self.cache is None else self.cache.rows(row, frames)
+    def rows(self, first: int, count: int) -> np.ndarray:
+        """Return rows of `all_features`, `(count, mels)` float16, through the cache; they must not be written to."""
+        return self.all_features[first : first + count] if self.cache is None else self.cache.rows(first, count)
 
     def audio(self, stream: Stream) -> np.ndarray:
         """Return a stream's `(samples,)` int16 PCM.

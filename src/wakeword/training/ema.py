@@ -26,9 +26,9 @@ class Ema:
         """Take in the network's present state."""
         self.updates += 1
         weight = 1.0 - min(self.decay, (1 + self.updates) / (10 + self.updates))
-        present = network.state_dict()
-        for name, average in self.network.state_dict().items():
-            if average.is_floating_point():
-                average.lerp_(present[name], weight)
-            else:
-                average.copy_(present[name])
+        averages, present = self.network.state_dict(), network.state_dict()
+        running = [name for name, average in averages.items() if average.is_floating_point()]
+        # On a GPU all at once: one by one they take a tenth of a step.
+        torch._foreach_lerp_([averages[name] for name in running], [present[name] for name in running], weight)
+        for name in averages.keys() - set(running):
+            averages[name].copy_(present[name])

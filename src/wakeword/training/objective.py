@@ -1,6 +1,7 @@
 """One training step's forward and backward pass, shared by training and the learning-rate range test."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -26,8 +27,29 @@ from wakeword.training.losses import (
 )
 from wakeword.training.phonemes import Transcriber, Utterances, UtteranceSampler, transcription_loss
 from wakeword.training.prefetch import Prefetch
-from wakeword.training.sampler import Batch, WindowSampler
-from wakeword.training.spec_augment import spec_augment
+from wakeword.training.sampler import WindowSampler
+from wakeword.training.spec_augment import Changes, draw_changes, spec_augment
+from wakeword.training.windows import features_for, to_device
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a training step computes with, on the device that trains.
+
+    Attributes:
+        features, positive, negative: of the windows; see `wakeword.training.sampler.Batch`.
+        changes: of the windows.
+        mixture: the partner of each window and its own share, or None where none are mixed.
+        spoken, spoken_changes: what is to be transcribed, and its changes, or None.
+    """
+
+    features: Tensor
+    positive: Tensor
+    negative: Tensor
+    changes: Changes
+    mixture: tuple[Tensor, Tensor] | None
+    spoken: Utterances | None
+    spoken_changes: Changes | None
 
 
 class Objective:
@@ -106,18 +128,16 @@ class Objective:
         shared out evenly, as `distributed.part` does with it among processes.
         """
         plain = distributed.alone(network)
-        batch, spoken = self.coming(step)
-        features, positive, negative = (
-            torch.from_numpy(array).to(self.device) for array in (batch.features, batch.positive, batch.negative)
-        )
-        rng = np.random.default_rng([self.sampler.seed, 8, step])
-        features = self._augmented(plain, features, rng)
+        inputs = self.coming(step)
+        positive, negative, spoken = inputs.positive, inputs.negative, inputs.spoken
+        features = spec_augment(inputs.features, plain.mean, plain.silence, inputs.changes)
         utterances = None
-        if spoken is not None:
-            utterances = self._augmented(plain, torch.from_numpy(spoken.features).to(self.device), rng)
+        if spoken is not None and inputs.spoken_changes is not None:
+            utterances = spec_augment(spoken.features, plain.mean, plain.silence, inputs.spoken_changes)
         weights = None
-        if self.batches.mixup:
-            features, partner, share = mixup(features, self.batches.mixup, rng)
+        if inputs.mixture is not None:
+            partner, share = inputs.mixture
+            features = mixup(features, partner, share)
             # A mixed window is taken for both of what it is mixed from, each by its share.
             weights = torch.cat([share, 1.0 - share])
             positive, negative = (torch.cat([mask, mask[partner]]) for mask in (positive, negative))
@@ -148,11 +168,27 @@ class Objective:
                 loss = loss + weight / len(spoken.features) * transcribed.to(self.device)
             yield loss
 
-    def _inputs(self, step: int) -> tuple[Batch, Utterances | None]:
-        return self.sampler.batch(step), self.utterances.batch(step) if self.utterances is not None else None
-
-    def _augmented(self, plain: Network, features: Tensor, rng: np.random.Generator) -> Tensor:
-        return spec_augment(features, plain.mean, plain.silence, self.range_hz, self.batches.spec_augment, rng)
+    def _inputs(self, step: int) -> Inputs:
+        """Return what a step computes with, brought to the device; nothing here depends on the network."""
+        batch, spoken = self.sampler.batch(step), self.utterances.batch(step) if self.utterances is not None else None
+        rng = np.random.default_rng([self.sampler.seed, 8, step])
+        changes, spoken_changes = (
+            draw_changes(each.features.shape, self.range_hz, self.batches.spec_augment, rng).to(self.device)
+            if each is not None
+            else None
+            for each in (batch, spoken)
+        )
+        assert changes is not None
+        mixture = None
+        if self.batches.mixup:
+            partner, share = draw_mixup(self.batches.size, self.batches.mixup, rng)
+            mixture = to_device(partner, self.device), to_device(share, self.device)
+        features, positive, negative = (
+            to_device(each, self.device) for each in (batch.features, batch.positive, batch.negative)
+        )
+        if spoken is not None:
+            spoken = replace(spoken, features=to_device(spoken.features, self.device))
+        return Inputs(features, positive, negative, changes, mixture, spoken, spoken_changes)
 
     def _taught(self, plain: Network, parts: Iterable[Tensor]) -> list[Tensor]:
         """Return what the teacher says of each micro-batch; nothing if there is none."""
@@ -169,13 +205,14 @@ class Objective:
     def input_figures(self, seconds: float) -> dict[str, float]:
         """Return how input kept up in the `seconds` since the last call: they change no result and are for the log.
 
-        The share of the time that steps waited for windows, and the share of blocks of features found in the cache.
+        The share of the time that steps waited for windows, and the share of blocks of features found in the cache,
+        where they are read through it.
         """
         cache = self.sampler.streams.cache
         figures = {"waited_for_windows": self.coming.waited_s / seconds}
         self.coming.waited_s = 0.0
-        if cache is not None:
-            figures["found_in_cache"] = cache.hits / max(1, cache.hits + cache.misses)
+        if cache is not None and (blocks := cache.hits + cache.misses):
+            figures["found_in_cache"] = cache.hits / blocks
             cache.hits = cache.misses = 0
         return figures
 
@@ -204,15 +241,16 @@ def training_objective(
     """
     device, sees = network.mean.device, (network.receptive_field, network.stride)
     teacher = config.teacher
+    features = features_for(device, streams)
     return Objective(
-        WindowSampler(streams, len(phrases), config.batches, config.loss, *sees, seed),
+        WindowSampler(streams, len(phrases), config.batches, config.loss, *sees, seed, features),
         frontend,
         config.batches,
         config.loss,
         device,
         precision(config.amp, device),
         teacher=load_teacher(teacher, frontend, phrases, language, device) if teacher is not None else None,
-        utterances=UtteranceSampler.of(streams, config.phonemes, network, seed),
+        utterances=UtteranceSampler.of(streams, config.phonemes, network, seed, features),
         accumulate=config.accumulate,
     )
 
@@ -228,7 +266,22 @@ def _loss_and_divisors(config: LossConfig, stretch: int) -> tuple[Callable[..., 
     return partial(max_pooling_bce, stretch=stretch, shape=shape), partial(max_pooling_divisors, stretch=stretch)
 
 
-def mixup(features: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def draw_mixup(size: int, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Draw what each window of a batch is mixed with, and how much of it is left.
+
+    Args:
+        size: of the batch.
+        alpha: of the Beta distribution of the shares.
+        rng: draws partners and shares.
+
+    Returns:
+        `(size,)` int64 the partner of each window, and `(size,)` float32 its own share.
+    """
+    partner = rng.permutation(size)
+    return torch.from_numpy(partner), torch.from_numpy(rng.beta(alpha, alpha, size=size).astype(np.float32))
+
+
+def mixup(features: Tensor, partner: Tensor, share: Tensor) -> Tensor:
     """Mix each window with another one of the batch (Zhang et al., arXiv:1710.09412), each pair by a share of its own.
 
     Cross-entropy being linear in the target, mixing the targets is the same as weighing the losses of both targets by
@@ -236,15 +289,9 @@ def mixup(features: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Ten
 
     Args:
         features: `(windows, frames, mels)`.
-        alpha: of the Beta distribution of the shares.
-        rng: draws partners and shares.
-
-    Returns:
-        The mixed features, `(windows,)` int64 the partner of each window, and `(windows,)` its own share.
+        partner, share: of each; see `draw_mixup`.
     """
-    partner = torch.from_numpy(rng.permutation(len(features))).to(features.device)
-    share = torch.from_numpy(rng.beta(alpha, alpha, size=len(features)).astype(np.float32)).to(features.device)
-    return features[partner].lerp(features, share[:, None, None]), partner, share
+    return features[partner].lerp(features, share[:, None, None])
 
 
 def optimizer(network: nn.Module, config: OptimizerConfig, lr: float) -> torch.optim.Optimizer:

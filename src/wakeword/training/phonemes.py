@@ -25,6 +25,7 @@ from wakeword.features.store import Segment, Stream, StreamSet
 from wakeword.models.network import Network
 from wakeword.models.streaming import Past, by_score
 from wakeword.training.config import PhonemesConfig
+from wakeword.training.windows import Features, StreamedFeatures
 
 _AFTER_S = 0.3  # a causal network tells a phoneme some time after it
 _FEWEST_TEXTS = 20
@@ -35,23 +36,29 @@ class Utterances:
     """What one training step transcribes.
 
     Attributes:
-        features: `(size, frames, mels)` float32 log-mel frames of the streams. The first score of each row hears what
-            comes before its utterance.
+        features: `(size, frames, mels)` float32 log-mel frames of the streams, where the sampler's features lie. The
+            first score of each row hears what comes before its utterance.
         scores: how many scores of each row belong to its utterance.
         phonemes: those of each row, numbered from 1 on.
     """
 
-    features: np.ndarray
+    features: Tensor
     scores: list[int]
     phonemes: list[tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """An utterance in a stream, as a row of `Utterances` has it, from its first frame on."""
+    """An utterance in a stream, as a row of `Utterances` has it.
 
-    stream: Stream
+    Attributes:
+        first, last: row of `StreamSet.all_features` that it begins with, and the last row of its stream.
+        frames, scores: how long it is.
+        phonemes: numbered from 1 on.
+    """
+
     first: int
+    last: int
     frames: int
     scores: int
     phonemes: tuple[int, ...]
@@ -65,6 +72,7 @@ class UtteranceSampler:
         config: how many a step, and the longest.
         receptive_field, stride: of the network, in feature frames.
         seed: of the draws.
+        features: where those of the streams lie; None to read them from the file.
 
     Attributes:
         weight: of this task's loss, to begin with.
@@ -73,10 +81,17 @@ class UtteranceSampler:
     """
 
     def __init__(
-        self, streams: StreamSet, config: PhonemesConfig, receptive_field: int, stride: int, seed: int
+        self,
+        streams: StreamSet,
+        config: PhonemesConfig,
+        receptive_field: int,
+        stride: int,
+        seed: int,
+        features: Features | None = None,
     ) -> None:
         self.weight = config.weight
-        self._streams, self._size, self._seed = streams, config.utterances, seed
+        self._features = features if features is not None else StreamedFeatures(streams)
+        self._size, self._seed = config.utterances, seed
         spoken = [
             (stream, segment)
             for stream in streams.streams
@@ -92,12 +107,17 @@ class UtteranceSampler:
 
     @classmethod
     def of(
-        cls, streams: StreamSet, config: PhonemesConfig | None, network: Network, seed: int
+        cls,
+        streams: StreamSet,
+        config: PhonemesConfig | None,
+        network: Network,
+        seed: int,
+        features: Features | None = None,
     ) -> "UtteranceSampler | None":
         """Return a sampler for a network, or None if none is asked for or too little is known of what is said."""
         if config is None:
             return None
-        sampler = cls(streams, config, network.receptive_field, network.stride, seed)
+        sampler = cls(streams, config, network.receptive_field, network.stride, seed, features)
         if sampler.texts >= _FEWEST_TEXTS:
             return sampler
         log.warning(
@@ -112,18 +132,12 @@ class UtteranceSampler:
         """Return the utterances of a training step."""
         rng = np.random.default_rng([self._seed, 9, step])
         chosen = [self._places[index] for index in rng.integers(len(self._places), size=self._size)]
-        frames = max(place.frames for place in chosen)
+        first, last = (np.array(rows) for rows in zip(*((place.first, place.last) for place in chosen), strict=True))
         return Utterances(
-            np.stack([self._window(place, frames) for place in chosen]),
+            self._features.windows(first, last, max(place.frames for place in chosen)),
             [place.scores for place in chosen],
             [place.phonemes for place in chosen],
         )
-
-    def _window(self, place: _Place, frames: int) -> np.ndarray:
-        """Return so many frames of the stream, the last one repeated where the stream ends before."""
-        kept = min(frames, place.stream.frames - place.first)
-        window = self._streams.window(place.stream, place.first, kept).astype(np.float32)
-        return np.pad(window, ((0, frames - kept), (0, 0)), mode="edge")
 
 
 def _phonemes(segment: Segment) -> list[str]:
@@ -142,7 +156,8 @@ def _place(
     needed = len(phonemes) + sum(one == other for one, other in pairwise(phonemes))
     if first < 0 or first + frames > stream.frames or scores < needed:
         return None
-    return _Place(stream, first, frames, scores, phonemes)
+    row = stream.first_frame
+    return _Place(row + first, row + stream.frames - 1, frames, scores, phonemes)
 
 
 class Transcriber(nn.Module):

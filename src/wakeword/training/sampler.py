@@ -5,21 +5,46 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from wakeword.base.errors import UserError
 from wakeword.features.frontend import FRAME_MS
 from wakeword.features.store import Segment, Stream, StreamSet
 from wakeword.training.config import BatchConfig, LossConfig
+from wakeword.training.windows import Features, StreamedFeatures
 
 _MOST_OFTEN = 10.0  # a recording of the phrase is drawn for each time that a synthetic utterance is
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
-    """A moment that a window is laid around: when a clip ends, or a false alarm."""
+    """Where windows may be cut: around a moment, when a clip ends or at a false alarm, or anywhere in a stream.
 
-    stream: Stream
-    time_s: float
+    Attributes:
+        stream: its number among those that a window fits into.
+        first, last: where a window may begin, in frames of the stream.
+    """
+
+    stream: int
+    first: int
+    last: int
+
+
+class Places:
+    """Places of which each is drawn as often as any other, in arrays."""
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        rows = [(place.stream, place.first, place.last) for place in places]
+        self._streams, self._first, self._last = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw windows: `(count,)` numbers of streams, and `(count,)` the frames of these that they begin with."""
+        chosen = rng.integers(len(self), size=count)
+        return self._streams[chosen], rng.integers(self._first[chosen], self._last[chosen] + 1)
 
 
 @dataclass(frozen=True)
@@ -27,13 +52,14 @@ class Batch:
     """Windows for one training step.
 
     Attributes:
-        features: `(size, frames, mels)` float32 log-mel frames, whole windows of real stream.
-        positive, negative: `(size, scores, phrases)` bool; see `wakeword.training.losses`.
+        features: `(size, frames, mels)` float32 log-mel frames, whole windows of real stream, where the sampler's
+            features lie.
+        positive, negative: `(size, scores, phrases)` bool, on the CPU; see `wakeword.training.losses`.
     """
 
-    features: np.ndarray
-    positive: np.ndarray
-    negative: np.ndarray
+    features: Tensor
+    positive: Tensor
+    negative: Tensor
 
 
 def too_long(streams: Sequence[Stream], phrases: Sequence[str], receptive_field: int) -> list[str]:
@@ -67,6 +93,7 @@ class WindowSampler:
         receptive_field, stride: of the network, in feature frames. A window yields the scores whose receptive
             field lies inside it, which is also how the network treats it, so masks and logits line up.
         seed: of the draws.
+        features: where those of the streams lie; None to read them from the file.
 
     Raises:
         UserError: windows are too short for the network, or no training phrase lies where a window can hold it.
@@ -81,6 +108,7 @@ class WindowSampler:
         receptive_field: int,
         stride: int,
         seed: int,
+        features: Features | None = None,
     ) -> None:
         self.streams = streams
         self.phrases = phrases
@@ -106,6 +134,9 @@ class WindowSampler:
                 f"every {stride * FRAME_MS} ms; raise them to at least that, or no score may fall among them"
             )
         self._long_enough = [stream for stream in streams.streams if stream.frames >= self.window]
+        self._features = features if features is not None else StreamedFeatures(streams)
+        self._first_rows = np.array([stream.first_frame for stream in self._long_enough], dtype=np.int64)
+        self._said = _Said.of(self._long_enough)
         keywords = self._ends(lambda segment: segment.phrase is not None)
         if not keywords:
             raise UserError(
@@ -113,86 +144,108 @@ class WindowSampler:
                 "streams.keyword_share, or lower train.batches.window_s"
             )
         self._keywords = _pools(keywords, batches.real_share)
-        self._mined: list[Place] = []
-        self._mined_share = 0.0
-        self._hard = [place for place, _ in self._ends(lambda segment: segment.label == "hard_negative")]
+        self._hard = Places(place for place, _ in self._ends(lambda segment: segment.label == "hard_negative"))
+        self._mined, self._mined_share = Places([]), 0.0
+        self._anywhere = Places(
+            Place(number, 0, stream.frames - self.window) for number, stream in enumerate(self._long_enough)
+        )
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a training step."""
         rng = np.random.default_rng([self.seed, 7, step])
         size = self.config.size
-        windows = [self._keyword_window(rng) for _ in range(round(size * self.config.positive_share))]
-        if self._hard:
-            hard = round(size * self.config.hard_negative_share)
-            windows += [self._window_around(self._hard, rng) for _ in range(hard)]
-        if self._mined:
+        left = size - (phrases := round(size * self.config.positive_share))
+        counts = rng.multinomial(phrases, [pool.share for pool in self._keywords]).tolist()
+        wanted = list(zip((pool.places for pool in self._keywords), counts, strict=True))
+        for places, share in ((self._hard, self.config.hard_negative_share), (self._mined, self._mined_share)):
             # Rounded one by one, the shares may come to more than the batch.
-            mined = min(round(size * self._mined_share), size - len(windows))
-            windows += [self._window_around(self._mined, rng) for _ in range(mined)]
-        windows += [self._any_window(rng) for _ in range(size - len(windows))]
-        masks = [self._masks(stream, first) for stream, first in windows]
-        features = [self.streams.window(stream, first, self.window) for stream, first in windows]
-        return Batch(
-            np.stack(features).astype(np.float32),
-            np.stack([positive for positive, _ in masks]),
-            np.stack([negative for _, negative in masks]),
-        )
+            count = min(round(size * share), left) if places else 0
+            wanted.append((places, count))
+            left -= count
+        drawn = [places.draw(count, rng) for places, count in (*wanted, (self._anywhere, left)) if count]
+        numbers, first = (np.concatenate(each) for each in zip(*drawn, strict=True))
+        positive, negative = (torch.from_numpy(mask) for mask in self._masks(numbers, first))
+        rows = self._first_rows[numbers] + first
+        return Batch(self._features.windows(rows, rows + self.window - 1, self.window), positive, negative)
 
     def feed_back(self, moments: Iterable[tuple[str, float]], share: float) -> None:
         """Lay a share of the windows of all further batches around moments, each a stream's name and a time in it."""
-        named = {stream.name: stream for stream in self._long_enough}
-        places = [Place(named[name], time_s) for name, time_s in moments if name in named]
-        self._mined = [place for place in places if self._room_for(place.stream, place.time_s) is not None]
+        named = {stream.name: number for number, stream in enumerate(self._long_enough)}
+        places = (self._place(named[name], time_s) for name, time_s in moments if name in named)
+        self._mined = Places(place for place in places if place is not None)
         self._mined_share = share
 
     def _ends(self, wanted: Callable[[Segment], bool]) -> list[tuple[Place, Segment]]:
         """Return where the wanted clips end, as far as a window can be laid around that."""
         return [
-            (Place(stream, segment.end_s), segment)
-            for stream in self._long_enough
+            (place, segment)
+            for number, stream in enumerate(self._long_enough)
             for segment in stream.segments
-            if wanted(segment) and self._room_for(stream, segment.end_s) is not None
+            if wanted(segment) and (place := self._place(number, segment.end_s)) is not None
         ]
 
-    def _keyword_window(self, rng: np.random.Generator) -> tuple[Stream, int]:
-        if len(self._keywords) == 1:
-            return self._window_around(self._keywords[0].places, rng)
-        pool = int(rng.choice(len(self._keywords), p=[pool.share for pool in self._keywords]))
-        return self._window_around(self._keywords[pool].places, rng)
-
-    def _window_around(self, places: Sequence[Place], rng: np.random.Generator) -> tuple[Stream, int]:
-        place = places[int(rng.integers(len(places)))]
-        room = self._room_for(place.stream, place.time_s)
-        assert room is not None  # only places that have room are kept
-        return place.stream, int(rng.integers(room[0], room[1] + 1))
-
-    def _any_window(self, rng: np.random.Generator) -> tuple[Stream, int]:
-        stream = self._long_enough[int(rng.integers(len(self._long_enough)))]
-        return stream, int(rng.integers(stream.frames - self.window + 1))
-
-    def _room_for(self, stream: Stream, end_s: float) -> tuple[int, int] | None:
-        """Return the first and last window start for which the target of a phrase that ends there can be scored."""
+    def _place(self, number: int, end_s: float) -> Place | None:
+        """Return where a window may lie so that the target of a phrase that ends there can be scored, if anywhere."""
         earliest = int(np.ceil((end_s + self._late) * 1000 / FRAME_MS)) - self.window + 1
         latest = int((end_s - self._early) * 1000 / FRAME_MS) - self._receptive_field
-        first, last = max(earliest, 0), min(latest, stream.frames - self.window)
-        return (first, last) if first <= last else None
+        first, last = max(earliest, 0), min(latest, self._long_enough[number].frames - self.window)
+        return Place(number, first, last) if first <= last else None
 
-    def _masks(self, stream: Stream, first: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return which scores of a window must fire for the first phrase that ends in it, and which must not."""
-        times = first * FRAME_MS / 1000 + self._score_times
-        positive = np.zeros((self.scores, self.phrases), dtype=bool)
-        negative = np.ones((self.scores, self.phrases), dtype=bool)
-        for segment in stream.segments:
-            if segment.phrase is None or segment.start_s > times[-1] or segment.end_s + self._tolerance < times[0]:
-                continue
-            phrase = segment.phrase
-            negative[(times >= segment.start_s) & (times <= segment.end_s + self._tolerance), phrase] = False
-            start, end = segment.end_s - self._early, segment.end_s + self._late
+    def _masks(self, numbers: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which scores of each window must fire for the first phrase that ends in it, and which must not.
+
+        Args:
+            numbers, first: `(size,)`, the streams of the windows and where they begin in them, in frames.
+        """
+        positive = np.zeros((len(first), self.scores, self.phrases), dtype=bool)
+        negative = np.ones_like(positive)
+        times = (first * FRAME_MS / 1000)[:, None] + self._score_times
+        said = self._said
+        # Each window beside each phrase that is said in its stream, of which those count that reach into it.
+        counts = said.counts[numbers]
+        window = np.repeat(np.arange(len(first)), counts)
+        nth = np.arange(len(window)) - np.repeat(np.cumsum(counts) - counts, counts)
+        phrase = np.repeat(said.offsets[numbers], counts) + nth
+        inside = (said.starts[phrase] <= times[window, -1]) & (said.ends[phrase] + self._tolerance >= times[window, 0])
+        window, phrase = window[inside], phrase[inside]
+        nth = np.arange(len(window)) - np.searchsorted(window, window)
+        for turn in range(nth.max(initial=-1) + 1):  # one phrase of each window in turn
+            at, now = window[nth == turn], phrase[nth == turn]
+            when, which = times[at], said.phrases[now]
+            start, end = said.starts[now, None], said.ends[now, None]
+            negative[at, :, which] &= (when < start) | (when > end + self._tolerance)
+            early, late = end - self._early, end + self._late
             # The last score may lie before the window's end by less than a stride.
-            whole = times[0] <= start and end <= times[-1] + (self.stride - 1) * FRAME_MS / 1000
-            if whole and not positive[:, phrase].any():
-                positive[(times >= start) & (times <= end), phrase] = True
+            spare = (self.stride - 1) * FRAME_MS / 1000
+            whole = (when[:, :1] <= early) & (late <= when[:, -1:] + spare)
+            whole &= ~positive[at, :, which].any(axis=1, keepdims=True)
+            positive[at, :, which] |= whole & (when >= early) & (when <= late)
         return positive, negative
+
+
+@dataclass(frozen=True)
+class _Said:
+    """When the phrases are said in streams, one stream after the other.
+
+    Attributes:
+        offsets, counts: `(streams,)`, the first of each stream's, and how many it has.
+        starts, ends: `(said,)` in seconds of the stream.
+        phrases: `(said,)` which it is.
+    """
+
+    offsets: np.ndarray
+    counts: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    phrases: np.ndarray
+
+    @classmethod
+    def of(cls, streams: Sequence[Stream]) -> "_Said":
+        said = [[segment for segment in stream.segments if segment.phrase is not None] for stream in streams]
+        counts = np.array([len(segments) for segments in said], dtype=np.int64)
+        rows = [(segment.start_s, segment.end_s, segment.phrase) for segments in said for segment in segments]
+        starts, ends, phrases = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+        return cls(np.cumsum(counts) - counts, counts, starts, ends, phrases.astype(np.int64))
 
 
 def real_share(real: int, synthetic: int) -> float:
@@ -215,7 +268,7 @@ class _Pool:
     """Places that are drawn from alike, and the share of phrase windows laid around one of them."""
 
     share: float
-    places: list[Place]
+    places: Places
 
 
 def _pools(keywords: list[tuple[Place, Segment]], share: float | Literal["auto"]) -> list[_Pool]:
@@ -229,7 +282,7 @@ def _pools(keywords: list[tuple[Place, Segment]], share: float | Literal["auto"]
         parts.setdefault((segment.phrase, segment.synthetic), []).append((place, segment))
     both = {phrase for phrase, synthetic in parts if (phrase, not synthetic) in parts}
     if not both:
-        return [_Pool(1.0, [place for place, _ in keywords])]
+        return [_Pool(1.0, Places(place for place, _ in keywords))]
     pools = []
     for phrase, synthetic in sorted(parts):
         found = parts[phrase, synthetic]
@@ -239,5 +292,5 @@ def _pools(keywords: list[tuple[Place, Segment]], share: float | Literal["auto"]
             real, made = (len({segment.clip for _, segment in parts[phrase, kind]}) for kind in (False, True))
             of_phrase = real_share(real, made) if share == "auto" else share
             of_phrase = 1.0 - of_phrase if synthetic else of_phrase
-        pools.append(_Pool(of_streams * of_phrase, [place for place, _ in found]))
+        pools.append(_Pool(of_streams * of_phrase, Places(place for place, _ in found)))
     return pools
