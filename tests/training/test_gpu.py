@@ -65,6 +65,7 @@ def test_loss_and_gradient_are_those_of_a_cpu(
         assert (on_gpu[name] - gradient).norm() <= 0.01 * gradient.norm() + 1e-6, name
 
 
+@pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores")  # asked for by nobody, as they round
 def test_a_compiled_network_has_the_loss_and_gradient_of_a_plain_one(
     streams: StreamSet, network: Network, config: TrainConfig
 ) -> None:

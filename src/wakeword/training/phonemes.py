@@ -103,6 +103,9 @@ class UtteranceSampler:
         self.symbols = len(known) + 1
         places = (_place(stream, segment, number, receptive_field, stride) for stream, segment in spoken)
         self._places = [place for place in places if place is not None]
+        # Rows are always as long as the longest utterance: for each other shape a GPU would look for kernels anew, which
+        # takes seconds.
+        self._frames = max((place.frames for place in self._places), default=0)
         self.texts = len({place.phonemes for place in self._places})
 
     @classmethod
@@ -134,7 +137,7 @@ class UtteranceSampler:
         chosen = [self._places[index] for index in rng.integers(len(self._places), size=self._size)]
         first, last = (np.array(rows) for rows in zip(*((place.first, place.last) for place in chosen), strict=True))
         return Utterances(
-            self._features.windows(first, last, max(place.frames for place in chosen)),
+            self._features.windows(first, last, self._frames),
             [place.scores for place in chosen],
             [place.phonemes for place in chosen],
         )

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wakeword.base import log
 from wakeword.features.store import StreamSet
 
 _MOST_OF_FREE = 0.5  # of a GPU's memory that features may fill, the rest being for the network
@@ -70,9 +71,13 @@ class ResidentFeatures:
 
 def features_for(device: torch.device, streams: StreamSet) -> Features:
     """Return the features of streams where a device that trains is served best: on a GPU, if they fit there."""
-    if device.type == "cuda" and streams.all_features.nbytes <= _MOST_OF_FREE * torch.cuda.mem_get_info(device)[0]:
-        return ResidentFeatures(streams.all_features, device)
-    return StreamedFeatures(streams)
+    if device.type != "cuda":
+        return StreamedFeatures(streams)
+    size, free = streams.all_features.nbytes, torch.cuda.mem_get_info(device)[0]
+    fit = size <= _MOST_OF_FREE * free
+    told = "the GPU holds the features" if fit else "features are read from the file, as half the GPU can't hold them"
+    log.info(told, mib=size >> 20, free_mib=free >> 20)
+    return ResidentFeatures(streams.all_features, device) if fit else StreamedFeatures(streams)
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
