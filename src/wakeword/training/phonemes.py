@@ -103,8 +103,8 @@ class UtteranceSampler:
         self.symbols = len(known) + 1
         places = (_place(stream, segment, number, receptive_field, stride) for stream, segment in spoken)
         self._places = [place for place in places if place is not None]
-        # Rows are always as long as the longest utterance: for each other shape a GPU would look for kernels anew, which
-        # takes seconds.
+        # Rows are always as long as the longest utterance: for each other shape a GPU would look for kernels anew, for
+        # seconds.
         self._frames = max((place.frames for place in self._places), default=0)
         self.texts = len({place.phonemes for place in self._places})
 
