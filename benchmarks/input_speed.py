@@ -163,7 +163,7 @@ def figures_of_gpu(step: Callable[[int], None], seconds: float, device: torch.de
     while time.perf_counter() < until:
         number += 1
         step(number)
-        torch.cuda.synchronize()
+    torch.cuda.synchronize()
     done.set()
     watching.join()
     mib = torch.cuda.max_memory_allocated(device) / 2**20
@@ -215,7 +215,7 @@ def main() -> None:
                 took = turn(step, range(round_ * STEPS, (round_ + 1) * STEPS), device)
                 if round_:  # the first round warms up
                     spent[name].append(took)
-        of_gpu = figures_of_gpu(steps["resident"], 5.0, device) if device.type == "cuda" else {}
+        of_gpu = figures_of_gpu(steps[loops[1]], 5.0, device) if device.type == "cuda" else {}
     wall, cpu = (
         {name: statistics.median(pair[kind] for pair in pairs) / STEPS for name, pairs in spent.items()}
         for kind in (0, 1)
