@@ -28,7 +28,7 @@ class Ema:
         weight = 1.0 - min(self.decay, (1 + self.updates) / (10 + self.updates))
         averages, present = self.network.state_dict(), network.state_dict()
         running = [name for name, average in averages.items() if average.is_floating_point()]
-        # On a GPU all at once: one by one they take a tenth of a step.
+        # All in one call, as on a GPU each call costs more than the little that it computes.
         torch._foreach_lerp_([averages[name] for name in running], [present[name] for name in running], weight)
         for name in averages.keys() - set(running):
             averages[name].copy_(present[name])
