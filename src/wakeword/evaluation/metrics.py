@@ -12,6 +12,7 @@ from wakeword.detection.policy import GRID, Gate, Policy, Trace, detect, scan, s
 from wakeword.evaluation.intervals import Interval, poisson_rate, proportion, zero_event_bound
 
 LOWEST_THRESHOLD = 1e-6
+_LOWEST_ON_GRID = math.ceil(LOWEST_THRESHOLD / GRID) * GRID
 _SLACK_S = 1e-9  # times are sums of rounded decimals; a billionth of a second is no time
 _FIRST_BAND = 2000
 
@@ -211,7 +212,8 @@ def det_curve(
     if not keywords or hours <= 0:
         raise ValueError(f"a DET curve needs keywords and time outside them; here are {keywords} and {hours:g} h")
     observed = np.unique(np.concatenate([sweep.smoothed for sweep in sweeps]))[::-1]
-    observed = observed[observed >= LOWEST_THRESHOLD]
+    # Below the lowest score that counts nothing becomes a vote, but the release threshold still falls.
+    observed = np.append(observed[observed > _LOWEST_ON_GRID], _LOWEST_ON_GRID)
 
     def exceeds(rank: int) -> bool:
         return sum(sweep.false_alarms_at(float(observed[rank])) for sweep in sweeps) > max_fah * hours
