@@ -201,7 +201,7 @@ def stream_sets(draw: st.DrawFn) -> list[ScoredStream]:
 
 
 def test_the_sweep_goes_on_below_the_lowest_score_while_the_release_threshold_falls() -> None:
-    # The middle score arms the detector again while it is below the release threshold: above a threshold of 4e-7 / 0.37.
+    # The middle score arms the detector again while the release threshold is above it: from a threshold of 1.08e-6 on.
     streams = [ScoredStream(np.array([0.9, 4e-7, 0.9], np.float32), [Keyword(10.0, 10.5)], 20.0)]
     curve = det_curve(streams, Policy(1.0, 0.37, 1, 1, 1, 0), SHIFT, 300, 1e6)
     assert curve.false_alarms.tolist() == [2, 1]
