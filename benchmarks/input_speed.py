@@ -52,8 +52,6 @@ _WATCH_S = 0.05
 class Kept:
     """Gives one batch for every step, of random numbers in place of features, from where the network is."""
 
-    waited_s = 0.0
-
     def __init__(self, inputs: Inputs) -> None:
         spoken = inputs.spoken
         if spoken is not None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wakeword.base.errors import UserError
 
@@ -21,6 +21,13 @@ def choose(requested: Literal["auto", "cpu", "cuda"]) -> torch.device:
     if requested == "cuda" and not torch.cuda.is_available():
         raise UserError("runtime.device is 'cuda', but PyTorch finds no GPU here; set it to 'auto' or 'cpu'")
     return torch.device("cuda" if requested != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device, without waiting for what a GPU has still to do."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
 
 
 def make_repeatable(threads: int, seed: int) -> None:

@@ -13,7 +13,7 @@ from wakeword.features.store import StreamSet
 from wakeword.models.network import Network
 from wakeword.training import distributed
 from wakeword.training.config import AdamWConfig, BatchConfig, FocalConfig, LossConfig, OptimizerConfig, TrainConfig
-from wakeword.training.devices import autocast, precision
+from wakeword.training.devices import autocast, precision, to_device
 from wakeword.training.distillation import Teacher, distillation_divisors, load_teacher
 from wakeword.training.losses import (
     Divisors,
@@ -29,7 +29,7 @@ from wakeword.training.phonemes import Transcriber, Utterances, UtteranceSampler
 from wakeword.training.prefetch import Prefetch
 from wakeword.training.sampler import WindowSampler
 from wakeword.training.spec_augment import Changes, draw_changes, spec_augment
-from wakeword.training.windows import features_for, to_device
+from wakeword.training.windows import features_for
 
 
 @dataclass(frozen=True)
@@ -172,13 +172,8 @@ class Objective:
         """Return what a step computes with, brought to the device; nothing here depends on the network."""
         batch, spoken = self.sampler.batch(step), self.utterances.batch(step) if self.utterances is not None else None
         rng = np.random.default_rng([self.sampler.seed, 8, step])
-        changes, spoken_changes = (
-            draw_changes(each.features.shape, self.range_hz, self.batches.spec_augment, rng).to(self.device)
-            if each is not None
-            else None
-            for each in (batch, spoken)
-        )
-        assert changes is not None
+        changes = self._changes(batch.features, rng)
+        spoken_changes = self._changes(spoken.features, rng) if spoken is not None else None
         mixture = None
         if self.batches.mixup:
             partner, share = draw_mixup(self.batches.size, self.batches.mixup, rng)
@@ -189,6 +184,9 @@ class Objective:
         if spoken is not None:
             spoken = replace(spoken, features=to_device(spoken.features, self.device))
         return Inputs(features, positive, negative, changes, mixture, spoken, spoken_changes)
+
+    def _changes(self, features: Tensor, rng: np.random.Generator) -> Changes:
+        return draw_changes(features.shape, self.range_hz, self.batches.spec_augment, rng).to(self.device)
 
     def _taught(self, plain: Network, parts: Iterable[Tensor]) -> list[Tensor]:
         """Return what the teacher says of each micro-batch; nothing if there is none."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wakeword.features.frontend import FRAME_MS
 from wakeword.training.config import SpecAugmentConfig
-from wakeword.training.windows import to_device
+from wakeword.training.devices import to_device
 
 _BREAK_HZ = 700.0  # of the mel scale
 _EQUALIZER_KNOTS = 5

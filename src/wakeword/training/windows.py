@@ -8,6 +8,7 @@ from torch import Tensor
 
 from wakeword.base import log
 from wakeword.features.store import StreamSet
+from wakeword.training.devices import to_device
 
 _MOST_OF_FREE = 0.5  # of a GPU's memory that features may fill, the rest being for the network
 _CHUNK_ROWS = 1 << 20  # copied to it at once
@@ -78,10 +79,3 @@ def features_for(device: torch.device, streams: StreamSet) -> Features:
     told = "the GPU holds the features" if fit else "features are read from the file, as half the GPU can't hold them"
     log.info(told, mib=size >> 20, free_mib=free >> 20)
     return ResidentFeatures(streams.all_features, device) if fit else StreamedFeatures(streams)
-
-
-def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on a device, without waiting for what a GPU has still to do."""
-    if device.type == "cuda" and values.device.type == "cpu":
-        values = values.pin_memory()
-    return values.to(device, non_blocking=True)
