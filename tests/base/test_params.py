@@ -12,6 +12,7 @@ from wakeword.base.params import Phrases, Section, Seed, load
 
 class Inner(Section):
     rate: float = Field(1.0, gt=0.0)
+    range_s: Annotated[tuple[float, float], Field(strict=False)] = (0.0, 1.0)
 
 
 class Round(Section):
@@ -64,6 +65,7 @@ def test_an_accent_typed_as_a_character_of_its_own_is_the_same_phrase(tmp_path: 
         ("phrases: [yes]\nseed: 1", "'phrases.0' is True, as YAML reads yes, no, on and off; put it in quotes"),
         ("phrases: [a]", "'seed' is missing; add it"),
         ("phrases: [a]\nseed: 1\nmodel: {name: round, radii: [1.0, -2.0]}", "'model.radii.1' is -2.0"),
+        ("phrases: [a]\nseed: 1\ntrain: {range_s: [0.1]}", "'train.range_s.1' is missing; add it"),
         ("phrases: [a]\nseed: 1\nmodel: {name: round, side: 2.0}", "unknown key 'model.side'"),
         ("phrases: [a]\nseed: 1\nmodel: {name: oval}", "'model.name' is 'oval'; choose one of round, square"),
         ("phrases: [a]\nseed: 1\nmodel: {side: 2.0}", "'model.name' is missing; add it"),

@@ -221,6 +221,17 @@ def test_a_damaged_list_of_prompts_is_told(tmp_path: Path, damage: Callable[[byt
     assert "ingest.corpora.0: cannot read" in said and "as asterisk" in said
 
 
+def test_tables_that_are_cut_off_or_lack_a_quote_are_told(tmp_path: Path) -> None:
+    table = "client_id\tpath\tsentence\tlocale\nanna\ta.mp3\thello\ten\nbert"
+    tree(tmp_path / "voice", "clips/a.mp3", **{"validated.tsv": table})
+    real = "RIRS_NOISES/real_rirs_isotropic_noises"
+    listed = {f"{real}/rir_list": '--rir-id 1 --room-id "hall x.wav\n'}
+    tree(tmp_path / "rirs", f"{real}/RVB_type1_rir_hall_1.wav", **listed)
+    for name, path in (("common_voice", "voice"), ("openslr_rirs", "rirs")):
+        corpus = CorpusConfig.model_validate({"name": name, "path": path})
+        assert f"as {name}" in refusal(tmp_path, corpus)
+
+
 def test_tuxpaint_tells_what_is_said_from_what_sounds(tmp_path: Path) -> None:
     birds = "tp/stamps/animals/birds"
     tree(tmp_path, f"{birds}/owl_desc.ogg", f"{birds}/owl_desc_pt_BR.ogg", f"{birds}/owl_desc_fr.ogg.ogg")

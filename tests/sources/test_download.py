@@ -235,12 +235,27 @@ def test_a_zip_is_unpacked_too(tmp_path: Path) -> None:
     assert (tmp_path / "out/x/a.wav").read_bytes() == CONTENT and (tmp_path / "out/x/b.wav").exists()
 
 
+def locked(content: bytes) -> bytes:
+    """Return a zip archive whose flags say that it is encrypted."""
+    changed = bytearray(content)
+    changed[6] |= 1
+    changed[content.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(changed)
+
+
+def spoilt(content: bytes) -> bytes:
+    """Return a compressed archive with bytes overwritten near its end."""
+    return content[:-40] + bytes(30) + content[-10:]
+
+
 def test_what_is_no_archive_or_a_damaged_one_is_told(tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     for content, told in (
         (b"<html>sign in first</html>", "neither a tar nor a zip"),
         (tar_of({"a": CONTENT})[:2000], "cannot be unpacked"),
         (zip_of({"a": CONTENT}).replace(CONTENT[:64], bytes(64), 1), "cannot be unpacked"),
+        (locked(zip_of({"a": CONTENT})), "cannot be unpacked.*password"),
+        (spoilt(tar_of({"a": CONTENT}, "w:bz2")), "cannot be unpacked"),
     ):
         archive.write_bytes(content)
         with pytest.raises(UserError, match=f"small: .*{told}|small.* {told}"):

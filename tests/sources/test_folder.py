@@ -161,6 +161,13 @@ def test_metadata_in_the_labels_folder_is_found_too(tmp_path: Path) -> None:
     assert origins(look(tmp_path))["positive/a.wav"].group == "speaker=anna"
 
 
+def test_a_row_with_a_name_that_no_file_can_have_is_warned_of(tmp_path: Path) -> None:
+    touch(tmp_path, "positive/a.wav")
+    rows = f"path,speaker\na.wav,anna\n{'b' * 300}.wav,bert\n..\\{'c' * 300}.wav,carl\n"
+    (tmp_path / "positive" / "metadata.csv").write_text(rows)
+    assert "which are not there" in look(tmp_path).warnings[0]
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

@@ -133,6 +133,15 @@ def test_one_content_under_two_labels_is_an_error_naming_both(tmp_path: Path) ->
     assert "positive/speaker=s1/a.wav (positive hey computer) and negative/wrong.wav (negative)" in message
 
 
+def test_a_file_that_two_entries_lead_to_is_an_error_naming_both(tmp_path: Path) -> None:
+    """It once followed the first of them; longer than 30 s it ended the run, with two workers."""
+    positives(tmp_path, 2)
+    write(tmp_path / "raw/negative/podcasts/a.wav", word(1.0, 5))
+    podcasts = FolderConfig(path="negative/podcasts", label="negative", source="radio", licence="CC0-1.0")
+    message = refusal(tmp_path, FolderConfig(path="."), podcasts)
+    assert "negative/podcasts/a.wav is read twice" in message and "source 'radio', licence CC0-1.0" in message
+
+
 def test_a_long_recording_becomes_pieces_of_one_group(tmp_path: Path) -> None:
     positives(tmp_path, 2)
     samples = (word(70.0, 3) * 32767).astype(np.int16)

@@ -77,6 +77,12 @@ def test_pins_win_and_the_first_that_matches_decides() -> None:
     assert found["rir/hall 1"] == found["rir/hall 2"] == "train"
 
 
+def test_a_pin_may_be_the_name_of_a_group_whatever_that_holds() -> None:
+    """As files without a speaker are groups of their own, `take [1].wav` is one."""
+    pins: dict[str, SplitName] = {"positive/take [1].wav": "test"}
+    assert assign(["positive/take [1].wav"], SplitConfig(pins=pins), 1) == {"positive/take [1].wav": "test"}
+
+
 def voices_and_people() -> list[Clip]:
     """Positives and negatives of 20 voices of one engine, of 4 of another, and of 30 people."""
     groups = [f"espeak-ng:{family}{n}" for family in "mf" for n in range(10)]

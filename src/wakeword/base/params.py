@@ -141,7 +141,7 @@ def _key(location: Sequence[int | str], document: dict[str, Any]) -> str:
             continue
         parts.append(str(part))
         if isinstance(here, list) and isinstance(part, int):
-            here = here[part]
+            here = here[part] if part < len(here) else None  # a list that is too short lacks the very element
         else:
             here = here.get(part) if isinstance(here, dict) else None
     return ".".join(parts)

@@ -136,7 +136,7 @@ def read_manifest(path: Path) -> list[Clip]:
             return [_clip(json.loads(line)) for line in file]
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the ingest stage first (`dvc repro ingest`)") from None
-    except (ValueError, KeyError, TypeError) as failure:
+    except (OSError, ValueError, KeyError, TypeError) as failure:
         raise UserError(f"cannot read {path}: {failure}; run the ingest stage again") from failure
 
 

@@ -68,7 +68,7 @@ def _read(corpus: CorpusConfig, key: str, top: Path, rejections: list[Rejection]
         raise UserError(
             f"{key}: {failure} stands in no table of {corpus.name} at {readable(top)}; unpack it anew"
         ) from None
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as failure:
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, csv.Error) as failure:
         raise UserError(f"{key}: cannot read {readable(top)} as {corpus.name}: {failure}; unpack it anew") from None
     if not items:
         place = "url" if corpus.path is None else "path"

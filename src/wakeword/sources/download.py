@@ -5,7 +5,6 @@ all. Until it is verified, what has come lies beside it as `NAME.part`, from whe
 """
 
 import fcntl
-import gzip
 import hashlib
 import re
 import stat
@@ -167,6 +166,10 @@ def _verify(url: str, partial: Path, sha256: str) -> None:
         )
 
 
+# RuntimeError is zipfile's for a password, NotImplementedError for a method that it does not know.
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, NotImplementedError)
+
+
 def unpack(archive: Path, folder: Path, name: str) -> None:
     """Unpack a tar or zip archive into an existing folder, plain files and folders only.
 
@@ -192,7 +195,9 @@ def unpack(archive: Path, folder: Path, name: str) -> None:
                     pack.extract(info, folder)
         else:
             raise UserError(f"{name} is neither a tar nor a zip archive; correct url in ingest.corpora")
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, gzip.BadGzipFile, EOFError) as failure:
+    except (*_BROKEN, OSError) as failure:
+        if isinstance(failure, OSError) and failure.errno is not None:  # the disk's failure, not the archive's
+            raise
         raise UserError(
             f"{name} cannot be unpacked: {failure}; unpack it by hand and set `path` to the folder"
         ) from failure

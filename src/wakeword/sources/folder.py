@@ -306,7 +306,7 @@ class _Metadata:
                 f"{self._key} names '{readable(absolute[0])}'{_and_more(absolute)} by an absolute path, so that "
                 "nothing is known of the file; paths must be relative to the folder that the CSV file is in"
             )
-        if missing := sorted(n for n in self._rows if n.startswith(inside) and not (self._root / n).exists()):
+        if missing := sorted(n for n in self._rows if n.startswith(inside) and not _is_there(self._root / n)):
             are = "are" if len(missing) > 1 else "is"
             told.append(
                 f"{self._key} names '{readable(missing[0])}'{_and_more(missing)}, which {are} not there; correct the "
@@ -348,9 +348,16 @@ class _Metadata:
     def _relative(self, folder: Path, named: str) -> str:
         """Return a path that stands in a CSV file of `folder` relative to the root, "\\" read as "/" if need be."""
         relative = (folder.relative_to(self._root) / named).as_posix()
-        if "\\" in named and not (self._root / relative).exists():
+        if "\\" in named and not _is_there(self._root / relative):
             return self._relative(folder, named.replace("\\", "/"))
         return relative
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that no file can have, such as one of 300 letters
+        return False
 
 
 def _and_more(names: list[str]) -> str:

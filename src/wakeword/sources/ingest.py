@@ -14,7 +14,7 @@ from wakeword.corpus.manifest import SAMPLE_RATE, Origin, Recording, Rejection, 
 from wakeword.corpus.shards import ShardWriter
 from wakeword.sources import corpora, health
 from wakeword.sources.config import IngestConfig
-from wakeword.sources.folder import AudioFile, Found, LongRecording, decode_file, find, pieces
+from wakeword.sources.folder import AudioFile, Found, LongRecording, decode_file, find, pieces, readable
 from wakeword.sources.pronunciation import transcripts
 from wakeword.sources.synthesis import Utterance, speak
 from wakeword.sources.typed_phrase import utterances
@@ -58,6 +58,7 @@ def ingest(
     found = find(config, phrases)
     _say_what_was_found(found, config)
     found.add(corpora.find(config, phrases, downloads))
+    _check_read_once(found)
     spoken = []
     if config.synthesis:
         spoken = utterances(config.synthesis, phrases, language, seed, workers, voices)
@@ -85,6 +86,22 @@ def ingest(
     for warning in summary.all_warnings(phrases):
         log.warning(warning)
     log.info("corpus written", clips=len(summary.clips), hours=round(sum(c.seconds for c in summary.clips) / 3600, 2))
+
+
+def _check_read_once(found: Found) -> None:
+    """Raise UserError if two entries of the config lead to one file: which of them it follows would be an accident."""
+    first: dict[Path, Origin] = {}
+    for file in found.files:
+        other = first.setdefault(file.file.absolute(), file.origin)
+        if other is not file.origin:
+            raise UserError(
+                f"{readable(file.file)} is read twice, as {_claimed(other)} and as {_claimed(file.origin)}: two "
+                "entries of ingest.folders or ingest.corpora lead to it. Move it out of one of them, or remove one"
+            )
+
+
+def _claimed(origin: Origin) -> str:
+    return f"{origin.label} of source '{origin.source}', licence {origin.licence}"
 
 
 Prepared = Recording | LongRecording | Rejection | Crash[AudioFile | Utterance]

@@ -56,7 +56,7 @@ def assign(groups: Iterable[str], config: SplitConfig, seed: int) -> dict[str, S
     assigned: dict[str, SplitName] = {}
     for group in groups:
         for pattern, name in config.pins.items():
-            if fnmatch.fnmatchcase(group, pattern):
+            if group == pattern or fnmatch.fnmatchcase(group, pattern):  # a name may hold brackets
                 decided[pattern] = True
                 assigned[group] = name
                 break
