@@ -20,7 +20,7 @@ from wakeword.features.store import Segment, Stream
 from wakeword.streams.config import AugmentConfig, Condition, Mix, StreamsConfig
 from wakeword.streams.device import TRUE_DEVICE, Device, draw_device, recorded
 from wakeword.streams.noise import MADE_UP, MadeUp, generated, rms
-from wakeword.streams.rooms import Box, box_rir, draw_box, reverberate, simulated_rir
+from wakeword.streams.rooms import Box, box_rir, draw_box, from_direct, reverberate, simulated_rir
 
 _TRAIN_STREAM_S = 60.0
 _JUDGED_STREAM_S = 600.0
@@ -331,7 +331,7 @@ def render(plan: StreamPlan, corpus: Corpus) -> np.ndarray:
 
 def _rir(room: Room, corpus: Corpus, rng: np.random.Generator) -> np.ndarray:
     if room.measured is not None:
-        return _floats(corpus.audio(room.measured))
+        return from_direct(_floats(corpus.audio(room.measured)))
     return box_rir(room.box) if room.box is not None else simulated_rir(room.t60_s, room.direct_db, rng)
 
 

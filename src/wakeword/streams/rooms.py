@@ -53,6 +53,8 @@ def _point(values: np.ndarray) -> Point:
 def box_rir(box: Box) -> np.ndarray:
     """Compute a room's impulse response, `(samples,)` float32 with its peak at 1, by image sources.
 
+    It begins with the direct sound, which is not always the strongest: reflections meet in corners.
+
     Source: Allen and Berkley, "Image method for efficiently simulating small-room acoustics", 1979, as in
     pyroomacoustics.
     """
@@ -63,7 +65,8 @@ def box_rir(box: Box) -> np.ndarray:
     room.add_source(box.source)
     room.add_microphone(box.microphone)
     room.compute_rir()
-    rir = np.asarray(room.rir[0][0])
+    travelled = round(math.dist(box.source, box.microphone) / _SPEED_OF_SOUND * SAMPLE_RATE)
+    rir = np.asarray(room.rir[0][0])[travelled + pyroomacoustics.constants.get("frac_delay_length") // 2 :]
     loudest: np.ndarray = rir / np.abs(rir).max()
     return loudest.astype(np.float32)
 
@@ -97,6 +100,11 @@ def simulated_rir(t60_s: float, direct_to_reverberant_db: float, rng: np.random.
     return tail.astype(np.float32)
 
 
+def from_direct(rir: np.ndarray) -> np.ndarray:
+    """Return a measured impulse response, `(m,)`, from its strongest sample on, taken for the direct path."""
+    return rir[int(np.argmax(np.abs(rir))) :]
+
+
 def reverberate(samples: np.ndarray, rir: np.ndarray) -> np.ndarray:
     """Put a recording in a room.
 
@@ -104,14 +112,12 @@ def reverberate(samples: np.ndarray, rir: np.ndarray) -> np.ndarray:
 
     Args:
         samples: `(n,)` floats.
-        rir: `(m,)` impulse response; its strongest sample is the direct path and becomes time 0, so that the timing of
-            the direct sound does not change.
+        rir: `(m,)` impulse response that begins with the direct path, so that the timing of the direct sound stays.
 
     Returns:
-        `(n + m - 1 - peak,)` float32, the tail included.
+        `(n + m - 1,)` float32, the tail included.
     """
-    peak = int(np.argmax(np.abs(rir)))
-    wet: np.ndarray = oaconvolve(samples, rir[peak:] / rir[peak])
+    wet: np.ndarray = oaconvolve(samples, rir)
     before, after = (float(np.sum(np.square(sound, dtype=np.float64))) for sound in (samples, wet))
     wet *= math.sqrt(before / after) if after else 0.0
     return wet.astype(np.float32)
