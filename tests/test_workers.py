@@ -156,3 +156,16 @@ if __name__ == "__main__":
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == "interrupted\n"
     assert done.stderr == ""
+
+
+def hang_first(value: int) -> int:
+    time.sleep(600 if value == 0 else 0.25)
+    return value
+
+
+def test_a_hang_is_ended_while_others_deliver() -> None:
+    drawn: list[int] = []
+    with closing(ordered_map(hang_first, noting(drawn), 2, timeout_s=5.0, ahead=1000)) as results:
+        first = next(results)
+    assert isinstance(first, Crash) and "no result after 5 s" in first.reason
+    assert len(drawn) < 100

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -71,12 +72,17 @@ def ordered_map(
             if not busy and not finished:
                 return
             if next_out not in finished:
-                ready = wait([worker.connection for worker in busy], timeout=timeout_s)
-                late = [] if ready else busy
+                left_s = min(worker.started for worker in busy) + timeout_s - time.monotonic()
+                ready = wait([worker.connection for worker in busy], timeout=max(0.0, left_s))
+                now = time.monotonic()
                 for worker in busy:
-                    if worker.connection in ready or worker in late:
-                        finished[worker.index] = worker.timed_out(timeout_s) if worker in late else worker.result()
-                        idle.append(worker)
+                    if worker.connection in ready:
+                        finished[worker.index] = worker.result()
+                    elif now >= worker.started + timeout_s:
+                        finished[worker.index] = worker.timed_out(timeout_s)
+                    else:
+                        continue
+                    idle.append(worker)
             while next_out in finished:
                 result = finished.pop(next_out)
                 next_out += 1
@@ -98,6 +104,7 @@ class _Worker:
         self.function = function
         self.busy = False
         self.index = -1
+        self.started = 0.0
         self.item: Any = None
         self._launch()
 
@@ -110,7 +117,7 @@ class _Worker:
         theirs.close()
 
     def start(self, index: int, item: Any) -> None:
-        self.busy, self.index, self.item = True, index, item
+        self.busy, self.index, self.item, self.started = True, index, item, time.monotonic()
         with contextlib.suppress(OSError):  # died while idle: the end of its pipe reports that as a crash of this item
             self.connection.send(item)
 
