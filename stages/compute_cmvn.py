@@ -11,7 +11,7 @@ FEATURES, OUT = Path("data/npy"), Path("data/cmvn.json")
 
 
 def run() -> None:
-    train = StreamSet.open(FEATURES, "train")
+    train = StreamSet.open(FEATURES, "train", audio=False)
     blocks = (train.features(stream) for stream in log.progress(train.streams, len(train.streams), "streams"))
     statistics = cmvn.accumulate(blocks, train.frontend)
     cmvn.save(OUT, statistics)

@@ -38,7 +38,7 @@ def run() -> None:
     train, seed = params.train, params.seed
     device = devices.choose(params.runtime.device)
     devices.make_repeatable(train.threads, seed)
-    streams = StreamSet.open(FEATURES, "train", params.features.fingerprint, params.runtime.cache_mb)
+    streams = StreamSet.open(FEATURES, "train", params.features.fingerprint, params.runtime.cache_mb, audio=False)
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
     for told in too_long(streams.streams, params.phrases, network.receptive_field):

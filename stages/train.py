@@ -60,8 +60,8 @@ def run() -> None:
         log.quieten(distributed.rank() > 0)
     devices.make_repeatable(config.threads, seed)
 
-    train = StreamSet.open(FEATURES, "train", params.features.fingerprint, params.runtime.cache_mb)
-    dev = StreamSet.open(FEATURES, "dev", params.features.fingerprint)
+    train = StreamSet.open(FEATURES, "train", params.features.fingerprint, params.runtime.cache_mb, audio=False)
+    dev = StreamSet.open(FEATURES, "dev", params.features.fingerprint, audio=False)
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
     objective = training_objective(config, train, network, params.features, params.phrases, params.language, seed)

@@ -57,3 +57,21 @@ def test_an_error_reaches_who_asked_for_that_step_and_nobody_else() -> None:
         batches(1)
     assert batches(2) == 2
     batches.forget()
+
+
+def test_forgetting_waits_for_what_is_being_made() -> None:
+    """What feeds the maker, such as mined windows, is changed right after."""
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def make(step: int) -> int:
+        if step == 1:
+            begun.set()
+            may_end.wait(timeout=30)
+            ended.set()
+        return step
+
+    batches = Prefetch(make, ahead=1)
+    assert batches(0) == 0 and begun.wait(timeout=30)
+    threading.Timer(0.2, may_end.set).start()
+    batches.forget()
+    assert ended.is_set()

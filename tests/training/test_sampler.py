@@ -201,10 +201,13 @@ def test_a_phrase_longer_than_the_network_sees_is_told_of(streams: StreamSet) ->
         st.tuples(st.floats(0.0, 7.0), st.floats(0.1, 1.5), st.sampled_from([None, 0, 1])), min_size=1, max_size=12
     ),
     st.sampled_from([2, 3]),
+    st.sampled_from([LOSS.early_ms, 700]),
 )
 def test_masks_are_those_of_each_window_and_phrase_by_itself(
-    clips: list[tuple[float, float, int | None]], stride: int
+    clips: list[tuple[float, float, int | None]], stride: int, early_ms: int
 ) -> None:
+    """What lies before a phrase never fires, even where a score may come earlier than the phrase is long."""
+    loss = LOSS.model_copy(update={"early_ms": early_ms})
     spoken = [Segment(3.0, 4.0, "positive", "positive", "g", "c", 0, True)] + [
         Segment(start_s, start_s + length_s, "any", "any", "g", "c", phrase, True)
         for start_s, length_s, phrase in sorted(clips, key=lambda clip: clip[0])
@@ -213,7 +216,7 @@ def test_masks_are_those_of_each_window_and_phrase_by_itself(
     features = np.stack([rows // 100, rows % 100], axis=1).astype(np.float16)
     streams = StreamSet([Stream("s", "train", 0, len(rows), spoken)], "f", features, np.zeros(0, np.int16))
     batches = BatchConfig(size=20, window_s=2.0, positive_share=0.5)
-    sampler = WindowSampler(streams, 2, batches, LOSS, 60, stride, seed=1)
+    sampler = WindowSampler(streams, 2, batches, loss, 60, stride, seed=1)
     batch = sampler.batch(0)
     for window, positive, negative in zip(batch.features, batch.positive, batch.negative, strict=True):
         first = int(window[0] @ window.new_tensor([100.0, 1.0]))
@@ -222,7 +225,7 @@ def test_masks_are_those_of_each_window_and_phrase_by_itself(
             fires, silent = np.zeros(len(times), bool), np.ones(len(times), bool)
             for segment in (segment for segment in spoken if segment.phrase == phrase):
                 silent &= (times < segment.start_s) | (times > segment.end_s + LOSS.tolerance_ms / 1000)
-                early, late = segment.end_s - LOSS.early_ms / 1000, segment.end_s + LOSS.late_ms / 1000
+                early, late = segment.end_s - early_ms / 1000, segment.end_s + LOSS.late_ms / 1000
                 if not fires.any() and times[0] <= early and late <= times[-1] + (stride - 1) / 100:
-                    fires = (times >= early) & (times <= late)
+                    fires = (times >= max(early, segment.start_s)) & (times <= late)
             assert np.array_equal(positive[:, phrase], fires) and np.array_equal(negative[:, phrase], silent)

@@ -77,13 +77,21 @@ class StreamSet:
     cache: RowCache | None = None
 
     @classmethod
-    def open(cls, folder: Path, split: str, frontend: str | None = None, cache_mb: int | None = None) -> "StreamSet":
+    def open(
+        cls,
+        folder: Path,
+        split: str,
+        frontend: str | None = None,
+        cache_mb: int | None = None,
+        audio: bool = True,
+    ) -> "StreamSet":
         """Open what featurize wrote.
 
         Args:
             folder, split: as given to `write`.
             frontend: fingerprint of the front-end that the features must be of; None to take any.
             cache_mb: most MiB of features that `rows` keeps in memory; None to leave that to the system.
+            audio: whether to open the audio too; without, its file need not be there.
 
         Raises:
             UserError: a file is missing or broken, or the features are of another front-end; the message names it.
@@ -97,14 +105,14 @@ class StreamSet:
         if frontend not in (None, made_by):
             raise UserError(f"{path} is of front-end {made_by}, but {frontend} is wanted; run `dvc repro featurize`")
         arrays = []
-        for kind in ("features", "audio"):
+        for kind in ("features", "audio") if audio else ("features",):
             path = folder / f"{split}.{kind}.npy"
             try:
                 arrays.append(np.load(path, mmap_mode="r"))
             except (OSError, ValueError) as failure:
                 raise UserError(f"cannot read {path}: {failure}; run `dvc repro featurize`") from failure
         cache = RowCache(arrays[0], cache_mb) if cache_mb is not None else None
-        return cls(streams, made_by, arrays[0], arrays[1], cache)
+        return cls(streams, made_by, arrays[0], arrays[1] if audio else np.zeros(0, dtype=np.int16), cache)
 
     def features(self, stream: Stream) -> np.ndarray:
         """Return a stream's `(frames, mels)` float16 log-mel features."""

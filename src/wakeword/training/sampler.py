@@ -219,7 +219,8 @@ class WindowSampler:
             spare = (self.stride - 1) * FRAME_MS / 1000
             whole = (when[:, :1] <= early) & (late <= when[:, -1:] + spare)
             whole &= ~positive[at, :, which].any(axis=1, keepdims=True)
-            positive[at, :, which] |= whole & (when >= early) & (when <= late)
+            # What lies before a short phrase is other sound, however early a score may be.
+            positive[at, :, which] |= whole & (when >= np.maximum(early, start)) & (when <= late)
         return positive, negative
 
 
