@@ -27,6 +27,7 @@ from wakeword.evaluation.judging import distinct_keywords, pooled_interval, scor
 from wakeword.evaluation.metrics import DetCurve, ScoredStream, Tally, det_curve, frr_at_fah, tally
 from wakeword.evaluation.plots import DetLine, DetPoint, plot_det
 from wakeword.evaluation.scoring import score_audio
+from wakeword.evaluation.summary import rates
 from wakeword.features.frontend import HOP
 from wakeword.features.store import Stream, StreamSet
 from wakeword.runtime.scorer import Scorer
@@ -249,8 +250,7 @@ def contest(phrase: str, index: int, options: argparse.Namespace, config: Evalua
     path.write_text(json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     draw(path.with_suffix(".png"), phrase, told, heard)
     for row in told:
-        own = row["own"]
-        print(f"{row['engine']}: FRR {own['frr']:.1%}, {own['fah']:.2f} false alarms an hour in {own['hours']:.2f} h")
+        print(row["engine"], *(f"{name.upper()} {value}" for name, value in rates(row["own"]).items()), sep="; ")
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from wakeword.evaluation.metrics import DetCurve
 from wakeword.evaluation.outcomes import write_outcomes
 from wakeword.evaluation.scoring import score_audio, score_streams
 from wakeword.evaluation.slices import Surroundings
-from wakeword.evaluation.summary import summary, summary_of_which
+from wakeword.evaluation.summary import rates, summary, summary_of_which
 from wakeword.evaluation.which_phrase import KEY, gather, report_which_phrase, seconds_of_noise, usual_number
 from wakeword.export.graph import build
 from wakeword.features.store import StreamSet
@@ -122,6 +122,8 @@ def examine_file(params: Params, path: Path, out: Path | None) -> None:
     Raises:
         UserError: the file can't be examined, or `out` holds something else than an earlier report of this.
     """
+    if out is not None and out.resolve() == REPORT.resolve():
+        raise UserError(f"{out} is what `dvc repro evaluate` writes; name another folder for --out")
     if out is not None and out.exists() and not (out / OUTCOMES).exists() and not empty(out):
         raise UserError(f"{out} holds something else, and the report would take its place; name a new folder for --out")
     try:
@@ -224,13 +226,7 @@ def which_phrase(graph: bytes, dev: Material, test: Material, params: Params) ->
 
 def tell(examined: Examined) -> None:
     """Log what matters most."""
-    at = examined.at_point
-    log.info(
-        f"'{examined.phrase}' on test at the operating point",
-        frr=f"{at['frr']:.1%} [{at['frr_interval'][0]:.1%}, {at['frr_interval'][1]:.1%}]",
-        fah=f"{at['fah']:.2f} [{at['fah_interval'][0]:.2f}, {at['fah_interval'][1]:.2f}]",
-        hours=round(at["hours"], 2),
-    )
+    log.info(f"'{examined.phrase}' on test at the operating point", **rates(examined.at_point))
 
 
 def publish(

@@ -34,6 +34,7 @@ from wakeword.evaluation.judging import (
     training_policy,
 )
 from wakeword.evaluation.metrics import DetCurve, det_curve, measure
+from wakeword.evaluation.summary import rates
 from wakeword.export.config import ExportConfig
 from wakeword.export.parity import Counts, check_counts
 from wakeword.features import cmvn, store
@@ -215,14 +216,8 @@ def write_phrase(
     fp32, int8 = (measure(pairs, policy, shift_ms, params.evaluate.tolerance_ms).figures() for pairs in (ours, theirs))
     check_counts(phrase, counted(fp32), counted(int8), params.export)
     apart = np.concatenate([np.abs(one.scores - two.scores) for one, two in zip(ours, theirs, strict=True)])
-    log.info(
-        f"'{phrase}' on dev through pymicro-wakeword",
-        frr=f"{int8['frr']:.1%}",
-        frr_fp32=f"{fp32['frr']:.1%}",
-        fah=round(int8["fah"], 2),
-        fah_fp32=round(fp32["fah"], 2),
-        bytes=len(content),
-    )
+    log.info(f"'{phrase}' on dev in floating point", **rates(fp32))
+    log.info(f"'{phrase}' on dev through pymicro-wakeword", **rates(int8), bytes=len(content))
     return {
         "bytes": len(content),
         "dev": {"fp32": fp32, "int8": int8},

@@ -29,6 +29,7 @@ from wakeword.evaluation import operating_point
 from wakeword.evaluation.config import EvaluateConfig, Votes
 from wakeword.evaluation.judging import scored_streams
 from wakeword.evaluation.metrics import ScoredStream, det_curve, mean_recall, measure
+from wakeword.evaluation.summary import rates
 from wakeword.features.store import Stream, StreamSet
 from wakeword.interchange.openwakeword import CHUNK, FRAMES, WARM_UP, Head, embeddings, head_file, score
 from wakeword.interchange.streams import judged_streams, train_streams
@@ -210,7 +211,7 @@ def checked(path: Path, head: Head, dev: Heard, phrase: str, index: int, params:
     moved = [moved_scores(scores, point.policy.threshold) for scores in theirs]
     policy = Policy(THRESHOLD, THRESHOLD * config.release_ratio, refractory_ms=config.refractory_ms)
     figures = measure(paired(dev, moved, index), policy, shift_ms, config.tolerance_ms).figures()
-    log.info(f"'{phrase}' on dev through openwakeword", frr=f"{figures['frr']:.1%}", fah=round(figures["fah"], 2))
+    log.info(f"'{phrase}' on dev through openwakeword", **rates(figures))
     return {
         "bytes": path.stat().st_size,
         "openwakeword": versions()["openwakeword"],

@@ -10,7 +10,7 @@ import pytest
 
 from wakeword.base.errors import UserError
 from wakeword.evaluation import compare as module
-from wakeword.evaluation.compare import PUBLISHED, as_markdown, as_text, compare, compare_runs, load
+from wakeword.evaluation.compare import PUBLISHED, as_markdown, as_text, compare, compare_runs, known_to_one, load
 from wakeword.evaluation.outcomes import Outcomes, write_outcomes
 
 VOICES = 40
@@ -69,6 +69,24 @@ def test_the_same_run_is_noise_and_so_is_one_more_miss() -> None:
     hit = one.hit.copy()
     hit[np.flatnonzero(hit)[:1]] = False
     assert set(verdicts(one, replace(one, hit=hit)).values()) == {"noise"}
+
+
+def test_runs_on_streams_of_another_sound_are_not_compared() -> None:
+    """As after a change of `streams.conditions`: clips, groups and hours are the same, the noise is not."""
+    one = replace(run(1, 0.1), sound="a")
+    assert "record" not in compare("hey", one, one).support
+    with pytest.raises(UserError, match="tested on different streams"):
+        compare("hey", one, replace(one, sound="b"))
+    assert "does not record how its streams sounded" in compare("hey", one, run(1, 0.1)).support
+
+
+def test_a_phrase_that_one_run_lacks_is_told_of() -> None:
+    one = run(1, 0.1)
+    assert [each.phrase for each in compare_runs({"hey": one, "stop": one}, {"hey": one})] == ["hey"]
+    assert known_to_one({"hey": one, "stop": one}, {"hey": one, "go": one}) == [
+        "“stop”: only A knows it.",
+        "“go”: only B knows it.",
+    ]
 
 
 def test_differences_within_few_groups_do_not_count_however_many_clips_they_have() -> None:

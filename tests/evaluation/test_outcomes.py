@@ -1,5 +1,6 @@
 """What became of keywords and what is to blame for false alarms, on streams worked by hand."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from wakeword.evaluation.outcomes import (
     exposure_hours,
     judge_events,
     read_outcomes,
+    sound_fingerprint,
     write_outcomes,
 )
+from wakeword.features.store import StreamSet
 
 POLICY = Policy(0.5, 0.4)
 STREAMS = [
@@ -105,6 +108,28 @@ def test_counts_are_those_of_the_det_curve_for_bumps_far_apart(seed: int) -> Non
     assert [int((appeared >= t).sum()) for t in curve.threshold] == curve.false_alarms.tolist()
 
 
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.floats(0.5, 0.99))
+def test_a_swept_threshold_fires_as_the_policy_of_that_threshold_does(seed: int, ratio: float) -> None:
+    """The release threshold is put on the grid of scores, so that scores at its very edge fall on the same side."""
+    rng = np.random.default_rng(seed)
+    made = np.zeros((int(3600 * 1000 / SHIFT), 1), dtype=np.float32)
+    made[:2000, 0] = np.round(rng.random(2000) * 20) / 20
+    stream = hour("one", "clean", [])
+    for threshold in (0.3, 0.55, 0.9):
+        _, alarms = appearing([stream], [made], 0, Policy(1.0, ratio), SHIFT, 500, np.array([threshold]))
+        fired = event_times([made], 0, Policy(threshold, threshold * ratio), SHIFT)[0]
+        kept = [time for index, time in enumerate(fired) if all(time - other > 1.0 for other in fired[:index])]
+        assert [alarm.time_s for alarm, _ in alarms] == kept
+
+
+def test_streams_that_sound_otherwise_are_told_apart(tmp_path: Path) -> None:
+    features, audio = np.zeros((0, 40), dtype=np.float16), np.arange(10, dtype=np.int16)
+    one, softer = (StreamSet([], "f", features, sound) for sound in (audio, audio // 2))
+    assert sound_fingerprint(one) == sound_fingerprint(StreamSet([], "g", features, audio.copy()))
+    assert sound_fingerprint(one) == hashlib.sha256(audio.tobytes()).hexdigest()[:16] != sound_fingerprint(softer)
+
+
 def test_no_threshold_and_too_many(tmp_path: Path) -> None:
     reached, alarms = appearing(STREAMS, SCORES, 0, POLICY, SHIFT, 500, np.zeros(0))
     assert reached.tolist() == [0, 0, 0] and alarms == []
@@ -115,7 +140,7 @@ def test_no_threshold_and_too_many(tmp_path: Path) -> None:
 def test_the_file_holds_it_all(tmp_path: Path) -> None:
     at_point = judge_events(STREAMS, event_times(SCORES, 0, POLICY, SHIFT), 0, 500)
     swept = appearing(STREAMS, SCORES, 0, POLICY, SHIFT, 500, np.array([0.9, 0.7, 0.6, 0.3]))
-    whole = collect(STREAMS, 0, at_point, swept)
+    whole = collect(STREAMS, 0, at_point, swept, "a5")
     write_outcomes(tmp_path / "outcomes.csv", {"hey, you": whole, "stop": whole})
     text = (tmp_path / "outcomes.csv").read_text()
     back = read_outcomes(text, "outcomes.csv")
@@ -123,6 +148,7 @@ def test_the_file_holds_it_all(tmp_path: Path) -> None:
     for read in back.values():
         assert (read.keys, read.groups, read.hit.tolist()) == (whole.keys, whole.groups, [True, False, True])
         assert read.scores == pytest.approx(whole.scores) and read.alarm_scores == pytest.approx(whole.alarm_scores)
+        assert read.sound == "a5"
         assert read.alarm_groups == whole.alarm_groups and read.point_groups == whole.point_groups
         assert read.hours == pytest.approx(dict(whole.hours), rel=1e-5)
     write_outcomes(tmp_path / "again.csv", {"hey, you": whole, "stop": whole})

@@ -147,6 +147,8 @@ def test_a_report_takes_the_place_of_nothing_else(project: Path, monkeypatch: py
     for out in ("thesis", "thesis/chapter.txt", "."):
         with pytest.raises(UserError, match="name a new folder for --out"):
             run(monkeypatch, "--model", "none.onnx", "--out", out)
+    with pytest.raises(UserError, match="is what `dvc repro evaluate` writes; name another folder"):
+        run(monkeypatch, "--model", "none.onnx", "--out", "data/reports/../reports/evaluate")
     assert tree(project) == before
 
 

@@ -108,7 +108,8 @@ def compare(phrase: str, a: Outcomes, b: Outcomes, resamples: int = RESAMPLES, s
     Raises:
         UserError: their test sets are not the same, or hold no keyword or no time outside keywords.
     """
-    if a.keys != b.keys or a.groups != b.groups or set(a.hours) != set(b.hours):
+    known = bool(a.sound and b.sound)
+    if a.keys != b.keys or a.groups != b.groups or set(a.hours) != set(b.hours) or (known and a.sound != b.sound):
         raise UserError(f"'{phrase}': the two runs were tested on different streams; evaluate both on the same ones")
     if not a.keys or sum(a.hours.values()) <= 0:
         raise UserError(f"'{phrase}': the test streams hold no keyword, or nothing else; there is nothing to compare")
@@ -129,6 +130,8 @@ def compare(phrase: str, a: Outcomes, b: Outcomes, resamples: int = RESAMPLES, s
                     runs[1].missed_at(limits[1]) - runs[0].missed_at(limits[0])),
     ]  # fmt: skip
     _, supported = support(sum(a.hours.values()), AT_FAH)
+    if not known:
+        supported += "; one run does not record how its streams sounded, so another level or noise goes unnoticed"
     return Comparison(phrase, differences, _sentence(differences), supported)
 
 
@@ -253,6 +256,12 @@ def compare_runs(a: Mapping[str, Outcomes], b: Mapping[str, Outcomes]) -> list[C
     return [compare(phrase, a[phrase], b[phrase]) for phrase in common]
 
 
+def known_to_one(a: Mapping[str, Outcomes], b: Mapping[str, Outcomes]) -> list[str]:
+    """Return a sentence on each phrase that only one of two runs knows."""
+    runs = (("A", a, b), ("B", b, a))
+    return [f"“{phrase}”: only {name} knows it." for name, one, other in runs for phrase in one if phrase not in other]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m wakeword.evaluation.compare", description=__doc__)
     parser.add_argument("a", metavar="A", help="the run to compare with")
@@ -260,11 +269,14 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="for a comment on a pull request")
     arguments = parser.parse_args()
     try:
-        comparisons = compare_runs(load(arguments.a), load(arguments.b))
+        a, b = load(arguments.a), load(arguments.b)
+        comparisons = compare_runs(a, b)
     except UserError as problem:
         sys.exit(str(problem))
     for comparison in comparisons:
         print(as_markdown(comparison, arguments.a, arguments.b) if arguments.markdown else as_text(comparison))
+    for sentence in known_to_one(a, b):
+        print(f"\n{sentence}")
 
 
 if __name__ == "__main__":

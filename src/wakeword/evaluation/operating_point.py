@@ -12,6 +12,7 @@ from wakeword.base import files
 from wakeword.base.errors import UserError
 from wakeword.detection.policy import Policy
 from wakeword.evaluation.config import EvaluateConfig
+from wakeword.evaluation.intervals import poisson_rate
 from wakeword.evaluation.metrics import DetCurve, Keyword, det_curve, frr_at_fah, mean_recall, measure, support
 
 
@@ -88,8 +89,11 @@ def choose(
         quiet = f"still fires {dev.false_alarms} times by mistake" if dev.false_alarms else "only keeps quiet"
         grounds.insert(0, f"no threshold finds a keyword on dev at FAH ≤ {config.max_fah:g}: this one {quiet}")
     elif not reached:
-        fah = dev.false_alarms / dev.hours
-        grounds.insert(0, f"no threshold reaches FAH ≤ {config.target_fah:g} on dev: this one has {fah:.3g}")
+        fah, (low, high) = dev.false_alarms / dev.hours, poisson_rate(dev.false_alarms, dev.hours)
+        grounds.insert(
+            0,
+            f"no threshold reaches FAH ≤ {config.target_fah:g} on dev: this one has {fah:.3g} [{low:.3g}, {high:.3g}]",
+        )
     return OperatingPoint(policy, config.target_fah, reached, supported, "; ".join(grounds), dev.figures())
 
 

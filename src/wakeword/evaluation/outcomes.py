@@ -4,6 +4,7 @@ The same as a file, `outcomes.csv`, is what `wakeword.evaluation.compare` compar
 """
 
 import csv
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,15 @@ import numpy as np
 
 from wakeword.base.errors import UserError
 from wakeword.base.files import write_bytes
-from wakeword.detection.policy import Gate, Policy, detect, scan, smooth
+from wakeword.detection.policy import Gate, Policy, detect, scan, smooth, to_grid
 from wakeword.evaluation.judging import heard_at
 from wakeword.evaluation.metrics import Keyword, hours_outside, match
-from wakeword.features.store import Segment, Stream
+from wakeword.features.store import Segment, Stream, StreamSet
 
 BETWEEN = "between clips"
 _HEAD = ("what", "phrase", "stream", "time_s", "group", "clip", "hours", "score", "fires")
 _MOST_THRESHOLDS = 300
+_BLOCK = 1 << 22
 _SAME_S = 1.0  # events this close, at two thresholds, are the same false alarm
 
 
@@ -110,6 +112,7 @@ class Outcomes:
         alarm_groups, alarm_scores: false alarms at any threshold looked at, and the highest at which each appears.
         point_groups: the groups of the false alarms at the operating point.
         hours: hours outside keywords by group.
+        sound: what identifies the sound of the streams (see `sound_fingerprint`); "" where it is not known.
     """
 
     keys: list[tuple[str, str, str]]
@@ -120,6 +123,15 @@ class Outcomes:
     alarm_scores: np.ndarray
     point_groups: list[str]
     hours: Mapping[str, float]
+    sound: str = ""
+
+
+def sound_fingerprint(streams: StreamSet) -> str:
+    """Return what identifies the sound of streams: levels and noise too, which no annotation tells of."""
+    digest = hashlib.sha256()
+    for first in range(0, len(streams.all_audio), _BLOCK):
+        digest.update(np.ascontiguousarray(streams.all_audio[first : first + _BLOCK]).data)
+    return digest.hexdigest()[:16]
 
 
 def appearing(
@@ -144,7 +156,7 @@ def appearing(
     alarms: list[tuple[FalseAlarm, float]] = []
     known: dict[str, list[float]] = {}
     for threshold in _thinned(thresholds):
-        moved = gate._replace(threshold=threshold, release=threshold * ratio)
+        moved = gate._replace(threshold=threshold, release=to_grid(threshold * ratio))
         events = [[(event + 1) * frame_shift_ms / 1000.0 for event in scan(each, moved).events] for each in smoothed]
         keywords, wrong = judge_events(streams, events, phrase, tolerance_ms)
         hit = np.array([keyword.event_s is not None for keyword in keywords], dtype=bool)
@@ -173,8 +185,9 @@ def collect(
     phrase: int,
     at_point: tuple[Sequence[KeywordOutcome], Sequence[FalseAlarm]],
     swept: tuple[np.ndarray, Sequence[tuple[FalseAlarm, float]]],
+    sound: str,
 ) -> Outcomes:
-    """Put together what `judge_events` says of the operating point and `appearing` of the thresholds."""
+    """Put together what `judge_events`, `appearing` and `sound_fingerprint` return."""
     keywords, point_alarms = at_point
     scores, alarms = swept
     return Outcomes(
@@ -186,6 +199,7 @@ def collect(
         alarm_scores=np.array([score for _, score in alarms], dtype=np.float64),
         point_groups=[alarm.group for alarm in point_alarms],
         hours=exposure_hours(streams, phrase),
+        sound=sound,
     )
 
 
@@ -195,6 +209,7 @@ def write_outcomes(path: Path, outcomes: Mapping[str, Outcomes]) -> None:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(_HEAD)
     for phrase, each in outcomes.items():
+        rows.writerow(["sound", phrase, each.sound, *[""] * (len(_HEAD) - 3)])
         for (stream, start, clip), group, score, hit in zip(each.keys, each.groups, each.scores, each.hit, strict=True):
             rows.writerow(["keyword", phrase, stream, start, group, clip, "", f"{score:.6g}", int(hit)])
         for group, score in zip(each.alarm_groups, each.alarm_scores, strict=True):
@@ -241,4 +256,5 @@ def _parsed(lines: Sequence[Mapping[str, str]]) -> Outcomes:
         alarm_scores=np.array([float(line["score"]) for line in swept], dtype=np.float64),
         point_groups=[line["group"] for line in alarms if line["fires"]],
         hours={line["group"]: float(line["hours"]) for line in lines if line["what"] == "heard"},
+        sound=next((line["stream"] for line in lines if line["what"] == "sound"), ""),
     )

@@ -43,6 +43,14 @@ def summary(examined: Examined) -> str:
     return "\n".join(lines)
 
 
+def rates(figures: Mapping[str, Any]) -> dict[str, str]:
+    """Return FRR and FAH of `Tally.figures`, each with its interval and what it is counted on, for a log line."""
+    return {
+        "frr": f"{_share(figures)}: {figures['misses']} of {figures['keywords']}",
+        "fah": f"{_rate(figures)}: {figures['false_alarms']} in {figures['hours']:.2f} h",
+    }
+
+
 def summary_of_which(report: Mapping[str, Any]) -> str:
     """Return how well the phrases are told apart, from what `report_which_phrase` returns, as text."""
     lines = [
