@@ -28,7 +28,16 @@ from wakeword.evaluation.scoring import score_audio
 from wakeword.export.config import Budget, ExportConfig
 from wakeword.export.graph import build, with_metadata
 from wakeword.export.model_card import Card, licence_line, render
-from wakeword.export.parity import Counts, Recording, check_cost, check_counts, check_size, compare, cpu_cost
+from wakeword.export.parity import (
+    Counts,
+    Recording,
+    check_cost,
+    check_counts,
+    check_evaluated,
+    check_size,
+    compare,
+    cpu_cost,
+)
 from wakeword.export.provenance import code_commit
 from wakeword.export.quantization import quantize
 from wakeword.features.store import StreamSet
@@ -101,6 +110,7 @@ def export_fp32(inputs: Inputs, params: Params, report: dict[str, Any]) -> tuple
     log.info("the file scores as the network does", **{what: f"{gap:.1e}" for what, gap in differences.items()})
     measured = figures(inputs, scores, params.evaluate)
     for phrase, values in measured.items():
+        check_evaluated(phrase, counts(inputs.evaluated[phrase]["operating_point"]["test"]), counts(values))
         report["phrases"][phrase]["fp32"] = values
     content = described(content, inputs, measured)
     report["size_kb"][FP32.name] = len(content) / 1000

@@ -217,6 +217,20 @@ def test_what_is_outside_the_bounds_does_not_ship(
     assert outs(tmp_path) == {}
 
 
+def test_a_network_trained_since_it_was_evaluated_does_not_ship(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its operating point would be another network's, and the card would show figures of both."""
+    project(tmp_path)
+    deaf = trained()
+    with torch.no_grad():
+        deaf.network.body.head.bias -= 20.0
+    checkpoint.save(tmp_path / "models/best_model.pt", deaf, SMALL)
+    with pytest.raises(UserError, match=r"the file misses 3 of 3.*run `dvc repro evaluate`"):
+        run_here(tmp_path, monkeypatch)
+    assert outs(tmp_path) == {}
+
+
 def test_a_policy_for_other_phrases_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path)
     point = OperatingPoint(POLICY, 0.5, True, False, "", {})

@@ -92,6 +92,20 @@ def compare(
         yield whole, largest
 
 
+def check_evaluated(phrase: str, evaluated: Counts, fp32: Counts) -> None:
+    """Refuse a file of another network than the one whose operating point was chosen and whose figures were reported.
+
+    Raises:
+        UserError: it misses or fires at another number of things; the message has both.
+    """
+    if fp32[:3] != evaluated[:3]:
+        raise UserError(
+            f"the file misses {fp32.misses} of {fp32.keywords} '{phrase}' on the test streams and fires "
+            f"{fp32.false_alarms} times by mistake, what was evaluated {evaluated.misses} of {evaluated.keywords} and "
+            f"{evaluated.false_alarms}: the network, or what it is tested on, has changed; run `dvc repro evaluate`"
+        )
+
+
 def check_counts(phrase: str, fp32: Counts, int8: Counts, config: ExportConfig) -> None:
     """Refuse a quantized file that detects worse than the bounds allow.
 
