@@ -132,6 +132,18 @@ def test_bench_measures_every_chunk_size(
     assert len(lines) == 12 and lines[1].startswith(" 10 ms  ") and lines[-1].endswith("not known here")
 
 
+def test_bench_runs_no_file_of_the_folder_it_is_called_in(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('not mine')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    seconds, _ = bench._start(model.resolve())
+    assert seconds > 0
+    with pytest.raises(ValueError, match=r"a fresh interpreter could not run none\.onnx.*does not exist"):
+        bench._start(Path("none.onnx"))
+
+
 def test_other_rates_and_channels_are_understood(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same sound at 48 kHz in stereo, one channel louder: the mean is what is heard."""
     sound = noise(5.0, seed=1, amplitude=4000.0)

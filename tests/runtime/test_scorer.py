@@ -172,6 +172,11 @@ def test_an_onnx_file_of_others_is_refused() -> None:
         ("phrases", '["a", "b"]', "1 scores for 2 phrases"),
         ("policy", '{"phrase 0": {"threshold": 0.5}}', "the policy lacks"),
         ("policy", "[1]", "broken metadata"),
+        ("hop_samples", "0", "hop_samples is 0; export it again"),
+        ("hop_samples", "-320", "hop_samples is -320"),
+        ("frame_shift_ms", "nan", "frame_shift_ms is nan"),
+        ("receptive_field_ms", "inf", "receptive_field_ms is inf"),
+        ("fingerprints", "[]", "fingerprints is no JSON object"),
     ],
 )
 def test_broken_metadata_is_refused(key: str, value: str, message: str) -> None:

@@ -29,6 +29,7 @@ import wakeword
 from tests.export.networks import noise, trained, with_policy
 from wakeword.runtime.cli import main
 from wakeword.runtime.detector import Detector
+from wakeword.runtime.resample import Resampler
 from wakeword.runtime.wyoming_server import Limits, Service, serving
 
 HOST = "127.0.0.1"
@@ -228,6 +229,31 @@ def test_other_layouts_are_converted(rate: int, width: int, channels: int) -> No
     run()
 
 
+def at_the_end(detector: Detector, sound: np.ndarray, rate: int) -> np.ndarray:
+    """Return a stretch of `sound` in which something is detected only in what the resampler holds back."""
+    for start in range(0, len(sound) - rate, rate // 2):
+        events = detector.fresh().process(Resampler(rate).process(sound[start:]))
+        cut, resampler, heard = sound[start:][: round(events[0].time_s * rate)], Resampler(rate), detector.fresh()
+        if not heard.process(resampler.process(cut)) and heard.process(resampler.finish()):
+            return cut
+    raise AssertionError("nothing is detected so late")
+
+
+@within(20)
+async def test_what_is_detected_at_the_very_end_has_the_time_base_of_the_rest() -> None:
+    """A client that stamps its chunks gets its own stamps, also for what comes out at the stop."""
+    rate = 48_000
+    sound = soxr.resample(noise(20.0).astype(np.float64) / 32768, 16_000, rate)
+    pcm = at_the_end(detectors()[0], np.round(np.clip(sound, -1, 1) * 32767).astype("<i2"), rate)
+    chunks = [(first, pcm[first : first + rate // 10]) for first in range(0, len(pcm), rate // 10)]
+    stamped = [AudioChunk(rate, 2, 1, part.tobytes(), timestamp=5_000_000 + first) for first, part in chunks]
+    async with server() as (_, port):
+        asked = [Detect(names=["phrase_0"]), *stamped, AudioStop()]
+        answers = await ask(port, *(each.event() for each in asked))
+    found = [Detection.from_event(event).timestamp for event in answers if Detection.is_type(event.type)]
+    assert found == [stamped[-1].timestamp]
+
+
 @within(60)
 async def test_many_clients_at_once_each_hear_their_own() -> None:
     # Only what differs can be told apart.
@@ -239,6 +265,15 @@ async def test_many_clients_at_once_each_hear_their_own() -> None:
         assert [sorted(one) for one in found] == [expected(sound) for sound in sounds]
         while service.clients:
             await asyncio.sleep(0.01)
+
+
+@within(20)
+async def test_null_is_taken_for_no_data() -> None:
+    async with server() as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(b'{"type": "ping", "data": null}\n')
+        assert json.loads(await reader.readline())["type"] == "pong"
+        writer.close()
 
 
 @within(30)

@@ -90,8 +90,10 @@ def _cpu_s_per_s(detector: Detector, pcm: np.ndarray, chunk_ms: int) -> float:
 def _start(model: Path) -> tuple[float, float | None]:
     """Return seconds to the first score and MiB at the peak, of a fresh interpreter."""
     source = str(Path(__file__).resolve().parents[2])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-c", _START, str(model)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))  # an empty entry is this folder
+    command = [sys.executable, "-P", "-c", _START, str(model)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"a fresh interpreter could not run {model}: {done.stderr.strip().splitlines()[-1:]}")
     seconds, mib = json.loads(done.stdout)
     return seconds, mib

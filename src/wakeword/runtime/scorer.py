@@ -165,6 +165,11 @@ def _read_info(name: str, session: onnxruntime.InferenceSession) -> ModelInfo:
         raise ValueError(f"{name} is not one of our models: its metadata lacks {missing}") from None
     except (ValueError, TypeError, AttributeError) as failure:
         raise ValueError(f"{name} has broken metadata ({failure}); export it again") from failure
+    for key in ("sample_rate", "hop_samples", "frame_shift_ms", "receptive_field_ms"):
+        if not 0 < (value := getattr(info, key)) < math.inf:
+            raise ValueError(f"{name} has broken metadata: {key} is {value}; export it again")
+    if not isinstance(info.fingerprints, dict):
+        raise ValueError(f"{name} has broken metadata: fingerprints is no JSON object; export it again")
     columns = session.get_outputs()[0].shape[2]
     if len(info.phrases) != columns:
         raise ValueError(

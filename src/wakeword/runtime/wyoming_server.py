@@ -141,6 +141,7 @@ class _Stream:
     def __init__(self, wanted: dict[str, _Word], layout: Layout) -> None:
         self.layout = layout
         self.detected = False
+        self.timestamp: int | None = None  # the client's own, of its latest chunk
         self._resampler = Resampler(layout.rate)
         models = {id(word.detector): word.detector for word in wanted.values()}
         self._heard_by = {key: detector.fresh() for key, detector in models.items()}
@@ -258,6 +259,8 @@ class _Client:
         # The package gives nothing for data that is no JSON, either.
         if event is None and not self._reader.ended:
             raise Refused("the data of an event is no JSON object")
+        if event is not None and event.data is None:  # null is what some write for nothing
+            event.data = {}
         return event
 
     async def _write(self, event: Eventable | Event) -> None:
@@ -304,6 +307,7 @@ class _Client:
             raise Refused("the audio's rate, width or channels changed; send audio-start before another format")
         if len(chunk.audio) % layout.frame_bytes:
             raise Refused(f"a chunk of {len(chunk.audio)} bytes holds no whole number of samples")
+        self._stream.timestamp = chunk.timestamp
         step = round(_PIECE_S * layout.rate) * layout.frame_bytes
         for first in range(0, len(chunk.audio), step):
             await self._tell(self._stream.hear(chunk.audio[first : first + step]), chunk.timestamp)
@@ -311,7 +315,7 @@ class _Client:
 
     async def _stop(self) -> None:
         if self._stream is not None:
-            await self._tell(self._stream.finish(), None)
+            await self._tell(self._stream.finish(), self._stream.timestamp)
         if self._stream is None or not self._stream.detected:
             await self._write(NotDetected())
         self._stream = None
