@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 PRESETS, PARAMS_FILE = Path("presets"), Path("params.yaml")
 
@@ -36,8 +37,14 @@ def main() -> None:
     yaml = YAML()
     yaml.width = 120
     yaml.preserve_quotes = True  # unquoted, a pin such as "a:*" is no YAML within braces
-    params = yaml.load(PARAMS_FILE)
-    for name in parser.parse_args().names:
+    chosen = parser.parse_args().names
+    try:
+        params = yaml.load(PARAMS_FILE)
+    except (OSError, YAMLError) as failure:
+        sys.exit(f"cannot read {PARAMS_FILE}: {failure}")
+    if not isinstance(params, dict):
+        sys.exit(f"{PARAMS_FILE} holds no mapping of keys; bring it back with `git checkout {PARAMS_FILE}`")
+    for name in chosen:
         merge(params, yaml.load(PRESETS / f"{name}.yaml"))
     yaml.dump(params, PARAMS_FILE)
 
