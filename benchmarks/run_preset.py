@@ -30,6 +30,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         clone = (arguments.keep or Path(temporary)).resolve() / "project"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        head = ["git", "rev-parse", "--short=7", "HEAD"]
+        commit = subprocess.run(head, cwd=clone, capture_output=True, text=True, check=True).stdout.strip()
         shutil.rmtree(clone / "metrics", ignore_errors=True)
         (clone / "dvc.lock").unlink(missing_ok=True)
         if arguments.preset != "default":
@@ -49,7 +51,7 @@ def main() -> None:
             if changed or missing:
                 sys.exit(f"metrics/ did not come out as committed: {', '.join(changed + missing)}")
     results.mkdir(parents=True, exist_ok=True)
-    (results / "cost.json").write_text(json.dumps(cost, indent=2, sort_keys=True) + "\n")
+    (results / "cost.json").write_text(json.dumps(cost | {"commit": commit}, indent=2, sort_keys=True) + "\n")
     print(json.dumps(cost))
 
 

@@ -84,6 +84,18 @@ def accuracy() -> str:
     return table(head, rows) + "\n\n" + "\n".join(f"- {note}." for note in sorted(notes))
 
 
+def similar() -> str:
+    """Return a sentence on the words made up to sound like the default's phrase."""
+    told = []
+    for phrase, figures in by_phrase(ROOT / "metrics").items():
+        row = figures["clips_fired"]["similar"]
+        told.append(
+            f"Words made up to sound like “{phrase}” lie in no stream, as nobody says them in a day: of {row['clips']} "
+            f"in test {row['fired']} set `default` off, {rate(row['share'], row['share_interval'], True)}."
+        )
+    return " ".join(told)
+
+
 def people() -> str:
     """Return the table of what each way to begin gives on recordings of people, as recorded."""
     ways = {
@@ -123,7 +135,7 @@ def training_data() -> str:
                 f"{train['parameters']:,}",
                 " / ".join(f"{size:.0f}" for _, size in sorted(export["size_kb"].items(), key=lambda item: -item[1])),
                 eer,
-                *(f"{cost[key]}" if cost else "–" for key in ("wall_s", "peak_memory_gib", "cores")),
+                *(f"{cost.get(key, '–')}" for key in ("wall_s", "peak_memory_gib", "cores", "commit")),
             ]
         )
     head = [
@@ -136,6 +148,7 @@ def training_data() -> str:
         "wall (s)",
         "peak memory (GiB)",
         "cores",
+        "commit",
     ]
     return table(head, rows)
 
@@ -285,7 +298,14 @@ def dag() -> str:
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"people": people, "accuracy": accuracy, "cost": training_data, "noop": noop, "dag": dag},
+    "README.md": {
+        "people": people,
+        "accuracy": accuracy,
+        "similar": similar,
+        "cost": training_data,
+        "noop": noop,
+        "dag": dag,
+    },
     "docs/architectures.md": {"architectures": architectures},
     "docs/peers.md": {"peers-accuracy": peers_accuracy, "peers": peers},
 }
