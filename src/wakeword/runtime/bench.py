@@ -94,6 +94,7 @@ def _start(model: Path) -> tuple[float, float | None]:
     command = [sys.executable, "-P", "-c", _START, str(model)]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ValueError(f"a fresh interpreter could not run {model}: {done.stderr.strip().splitlines()[-1:]}")
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise ValueError(f"a fresh interpreter could not run {model}: {reason}")
     seconds, mib = json.loads(done.stdout)
     return seconds, mib
