@@ -31,7 +31,7 @@ from wakeword.evaluation.errors import Mistake, write_sheet
 from wakeword.evaluation.examination import Examined, Material, Setting, curve_of, examine
 from wakeword.evaluation.judging import report_policy, scored_streams
 from wakeword.evaluation.metrics import DetCurve
-from wakeword.evaluation.outcomes import write_outcomes
+from wakeword.evaluation.outcomes import sound_fingerprint, write_outcomes
 from wakeword.evaluation.scoring import score_audio, score_streams
 from wakeword.evaluation.slices import Surroundings
 from wakeword.evaluation.summary import rates, summary, summary_of_which
@@ -256,7 +256,8 @@ def publish(
         draw(folder, stem, each, test, setting, more_curves, mistakes)
         sections.append((f"“{each.phrase}”", folder / f"{stem}errors.png", mistakes))
     write_json(folder / "metrics.json", report, exact=("threshold", "release"))
-    write_outcomes(folder / OUTCOMES, {phrase: each.outcomes for phrase, each in examined.items()})
+    outcomes = {phrase: each.outcomes for phrase, each in examined.items()}
+    write_outcomes(folder / OUTCOMES, outcomes, sound_fingerprint(test.streams))
     write_sheet(errors, sections, test.streams)
 
 

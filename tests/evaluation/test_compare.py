@@ -128,11 +128,11 @@ def test_it_reads_files_folders_and_revisions(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run([*git, "init", "--quiet"], check=True)
-    write_outcomes(Path(PUBLISHED), {"hey": run(1, 0.3)})
+    write_outcomes(Path(PUBLISHED), {"hey": run(1, 0.3)}, "a")
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "--quiet", "-m", "one"], check=True)
-    write_outcomes(Path(PUBLISHED), {"hey": run(2, 0.05)})
-    write_outcomes(Path("reports/outcomes.csv"), {"hey": run(2, 0.05)})
+    write_outcomes(Path(PUBLISHED), {"hey": run(2, 0.05)}, "a")
+    write_outcomes(Path("reports/outcomes.csv"), {"hey": run(2, 0.05)}, "a")
     for new in ("metrics", PUBLISHED, "reports"):
         (found,) = compare_runs(load("HEAD"), load(new))
         assert found.sentence.startswith("B is better")

@@ -140,8 +140,8 @@ def test_no_threshold_and_too_many(tmp_path: Path) -> None:
 def test_the_file_holds_it_all(tmp_path: Path) -> None:
     at_point = judge_events(STREAMS, event_times(SCORES, 0, POLICY, SHIFT), 0, 500)
     swept = appearing(STREAMS, SCORES, 0, POLICY, SHIFT, 500, np.array([0.9, 0.7, 0.6, 0.3]))
-    whole = collect(STREAMS, 0, at_point, swept, "a5")
-    write_outcomes(tmp_path / "outcomes.csv", {"hey, you": whole, "stop": whole})
+    whole = collect(STREAMS, 0, at_point, swept)
+    write_outcomes(tmp_path / "outcomes.csv", {"hey, you": whole, "stop": whole}, "a5")
     text = (tmp_path / "outcomes.csv").read_text()
     back = read_outcomes(text, "outcomes.csv")
     assert list(back) == ["hey, you", "stop"]
@@ -151,7 +151,7 @@ def test_the_file_holds_it_all(tmp_path: Path) -> None:
         assert read.sound == "a5"
         assert read.alarm_groups == whole.alarm_groups and read.point_groups == whole.point_groups
         assert read.hours == pytest.approx(dict(whole.hours), rel=1e-5)
-    write_outcomes(tmp_path / "again.csv", {"hey, you": whole, "stop": whole})
+    write_outcomes(tmp_path / "again.csv", {"hey, you": whole, "stop": whole}, "a5")
     assert (tmp_path / "again.csv").read_text() == text
 
 

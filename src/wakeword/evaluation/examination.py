@@ -28,7 +28,6 @@ from wakeword.evaluation.outcomes import (
     collect,
     event_times,
     judge_events,
-    sound_fingerprint,
 )
 from wakeword.evaluation.slices import Surroundings, alarm_slices, keyword_levels, keyword_slices
 from wakeword.features.store import StreamSet
@@ -146,7 +145,7 @@ def examine(phrase: str, index: int, policy: Policy, test: Material, dev: Materi
             "false_alarms": alarm_slices(streams, index, alarms, known, around),
         },
     }
-    outcomes = collect(streams, index, (keywords, alarms), swept, sound_fingerprint(test.streams))
+    outcomes = collect(streams, index, (keywords, alarms), swept)
     return Examined(phrase, index, policy, report, at_point, curve, keywords, alarms, levels, heard, curves, outcomes)
 
 

@@ -112,7 +112,7 @@ class Outcomes:
         alarm_groups, alarm_scores: false alarms at any threshold looked at, and the highest at which each appears.
         point_groups: the groups of the false alarms at the operating point.
         hours: hours outside keywords by group.
-        sound: what identifies the sound of the streams (see `sound_fingerprint`); "" where it is not known.
+        sound: as `write_outcomes` was given it; "" where it is not known.
     """
 
     keys: list[tuple[str, str, str]]
@@ -185,9 +185,8 @@ def collect(
     phrase: int,
     at_point: tuple[Sequence[KeywordOutcome], Sequence[FalseAlarm]],
     swept: tuple[np.ndarray, Sequence[tuple[FalseAlarm, float]]],
-    sound: str,
 ) -> Outcomes:
-    """Put together what `judge_events`, `appearing` and `sound_fingerprint` return."""
+    """Put together what `judge_events` says of the operating point and `appearing` of the thresholds."""
     keywords, point_alarms = at_point
     scores, alarms = swept
     return Outcomes(
@@ -199,17 +198,22 @@ def collect(
         alarm_scores=np.array([score for _, score in alarms], dtype=np.float64),
         point_groups=[alarm.group for alarm in point_alarms],
         hours=exposure_hours(streams, phrase),
-        sound=sound,
     )
 
 
-def write_outcomes(path: Path, outcomes: Mapping[str, Outcomes]) -> None:
-    """Write the outcomes of each phrase: one line for each keyword, false alarm and group."""
+def write_outcomes(path: Path, outcomes: Mapping[str, Outcomes], sound: str) -> None:
+    """Write the outcomes of each phrase: one line for each keyword, false alarm and group.
+
+    Args:
+        path: the file.
+        outcomes: by phrase.
+        sound: what identifies the sound of the streams, see `sound_fingerprint`.
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(_HEAD)
     for phrase, each in outcomes.items():
-        rows.writerow(["sound", phrase, each.sound, *[""] * (len(_HEAD) - 3)])
+        rows.writerow(["sound", phrase, sound, *[""] * (len(_HEAD) - 3)])
         for (stream, start, clip), group, score, hit in zip(each.keys, each.groups, each.scores, each.hit, strict=True):
             rows.writerow(["keyword", phrase, stream, start, group, clip, "", f"{score:.6g}", int(hit)])
         for group, score in zip(each.alarm_groups, each.alarm_scores, strict=True):

@@ -166,8 +166,8 @@ def _verify(url: str, partial: Path, sha256: str) -> None:
         )
 
 
-# RuntimeError is zipfile's for a password, NotImplementedError for a method that it does not know.
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, NotImplementedError)
+# RuntimeError is zipfile's for a password, and for a method that it does not know.
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError)
 
 
 def unpack(archive: Path, folder: Path, name: str) -> None:
