@@ -28,6 +28,7 @@ from wakeword.training.config import TrainConfig
 from wakeword.training.mining import Mined, write_mined
 from wakeword.training.objective import training_objective
 from wakeword.training.plots import draw_training
+from wakeword.training.schedule import automatic_peak
 from wakeword.training.watching import Rows, live, write_rows
 
 FEATURES, CMVN, FOUND_LR = Path("data/npy"), Path("data/cmvn.json"), Path("data/reports/find-lr/metrics.json")
@@ -65,7 +66,7 @@ def run() -> None:
     statistics = cmvn.load(CMVN, params.features.fingerprint)
     network = Network(params.model, statistics, params.features.floor, len(params.phrases)).to(device)
     objective = training_objective(config, train, network, params.features, params.phrases, params.language, seed)
-    lr = suggested_lr() if config.lr == "auto" else config.lr
+    lr = peak_lr(config)
     data = [FEATURES / f"{split}.{kind}" for split in ("train", "dev") for kind in ("json", "features.npy")]
     # What only evaluate reads of its section must not make this another training.
     inert: dict[str, Any] = {"runtime": True, "evaluate": {"target_fah", "report_fah", "max_fah"}}
@@ -134,10 +135,12 @@ def run() -> None:
     log.info("kept", epochs=trained.kept_epochs, mean_recall=round(dev_figures["mean_recall"], 4), file=MODEL)
 
 
-def suggested_lr() -> float:
-    """Return the learning rate that find-lr suggests."""
+def peak_lr(config: TrainConfig) -> float:
+    """Return the peak learning rate, where it is "auto" by what find-lr suggests."""
+    if config.lr != "auto":
+        return config.lr
     try:
-        return float(read_json(FOUND_LR)["suggested"])
+        return automatic_peak(float(read_json(FOUND_LR)["suggested"]), config.schedule)
     except (KeyError, TypeError, ValueError) as failure:
         raise UserError(f"{FOUND_LR} suggests no learning rate ({failure}); run `dvc repro find-lr`") from failure
 

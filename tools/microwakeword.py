@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from benchmarks.peers_accuracy import slug
-from stages.train import source_fingerprint, suggested_lr
+from stages.train import peak_lr, source_fingerprint
 
 from wakeword import workers
 from wakeword.base import log
@@ -139,7 +139,7 @@ def trained(params: Params, streams: Path) -> Network:
     convertible(network)
     bands = FrontendConfig(mels=CHANNELS, f_min_hz=RANGE_HZ[0], f_max_hz=RANGE_HZ[1])
     objective = training_objective(config, train, network, bands, params.phrases, params.language, params.seed)
-    lr = suggested_lr() if config.lr == "auto" else config.lr
+    lr = peak_lr(config)
 
     def judge(candidate: Network) -> dict[str, float]:
         scores = [score_stream(candidate, dev.features(stream)).numpy() for stream in dev.streams]

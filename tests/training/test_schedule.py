@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from wakeword.training.config import FahControlConfig, LossConfig, MiningConfig, TrainConfig
-from wakeword.training.schedule import learning_rate, negative_weight
+from wakeword.training.schedule import automatic_peak, learning_rate, negative_weight
 
 
 def rates(schedule: str, share: float = 0.1, steps: int = 1000, peak: float = 2.0) -> list[float]:
@@ -24,6 +24,11 @@ def test_a_constant_rate_rises_and_stays() -> None:
     found = rates("constant")
     assert found[:100] == rates("cosine")[:100] and set(found[100:]) == {2.0}
     assert set(rates("constant", share=0.0)) == {2.0}
+
+
+def test_what_is_suggested_is_the_peak_or_for_a_constant_rate_the_mean_of_a_cosine_of_that_peak() -> None:
+    assert automatic_peak(2.0, "cosine") == automatic_peak(2.0, "one_cycle") == 2.0
+    assert automatic_peak(2.0, "constant") == pytest.approx(sum(rates("cosine", share=0.0)) / 1000, rel=0.01)
 
 
 @pytest.mark.parametrize(("steps", "share"), [(1000, 0.3), (200, 0.05), (50, 0.5), (10, 0.2)])

@@ -7,18 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from wakeword.engines.espeak import Espeak
+from wakeword.engines import espeak
+from wakeword.engines.espeak import Espeak, EspeakConfig
 from wakeword.engines.registry import casts, turns
 from wakeword.engines.speaker import Speaker, drawn
 from wakeword.sources.synthesis_config import SynthesisConfig
 from wakeword.sources.voice_change import VoiceChange, draw
 
-_ORDER, _CHANGE, _PACE = 4, 5, 6
+_ORDER, _CHANGE, _PACE, _FOREIGN = 4, 5, 6, 7
 _FASTEST_WPM = 450
 
 Casting = Callable[[Sequence[int], int, bool], tuple[Speaker, VoiceChange | None]]
 """Gives who says an utterance, by the numbers that stand for its kind of use and its own number, and by whether it is
 running speech."""
+
+ForeignCasting = Callable[[str, int, bool], tuple[Speaker, VoiceChange | None]]
+"""Gives who says an utterance in another language, by that, its number, and whether it is running speech."""
 
 
 def casting(config: SynthesisConfig, language: str, seed: int, root: Path) -> Casting:
@@ -57,6 +61,25 @@ def _running(speaker: Speaker, config: SynthesisConfig, rng: np.random.Generator
     if not isinstance(speaker, Espeak):
         return speaker
     return replace(speaker, rate_wpm=min(_FASTEST_WPM, round(speaker.rate_wpm * drawn(config.running_pace, rng))))
+
+
+def foreign_casting(config: SynthesisConfig, by: EspeakConfig, seed: int) -> ForeignCasting:
+    """Return what chooses who says an utterance in another language: a throat of espeak-ng, in an accent of that.
+
+    Args:
+        config: the section `ingest.synthesis`.
+        by: how espeak-ng speaks; the accents that it names are those of the phrase's language.
+        seed: of the choices.
+    """
+    config_of_all = by.model_copy(update={"voices": None})
+
+    def choose(language: str, index: int, running: bool) -> tuple[Speaker, VoiceChange | None]:
+        rng = np.random.default_rng([seed, _FOREIGN, index])
+        speaking = espeak.cast(config_of_all, language, Path())
+        speaker = speaking.draw(speaking.voices[int(rng.integers(len(speaking.voices)))], rng)
+        return _running(speaker, config, rng) if running else speaker, draw(config.voice_change, rng)
+
+    return choose
 
 
 @cache

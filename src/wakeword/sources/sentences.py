@@ -1,9 +1,11 @@
 """Speech of the usual words of a language: sentences that mean nothing, with the melody of those that do, and words."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import wordfreq
 
 WORDS = (3, 15)
 _USUAL_WORDS = 5
@@ -15,6 +17,12 @@ _TWO_KNOWN = 0.3
 # Said alone, "the" and "of" are rare: words are drawn by the root of their share in sentences.
 _ALONE_EXPONENT = 0.5
 _ALONE_SHARES = (0.5, 0.35, 0.15)
+# Plain frequencies spend half of an English sentence on the hundred most usual words, as people do; this spends 36 %,
+# and 3500 sentences have 8 % more different runs of three phonemes.
+_FREQUENCY_EXPONENT = 0.9
+
+# espeak-ng's names of languages that wordfreq calls otherwise.
+_OTHER_NAMES = {"bs": "sh", "cmn": "zh", "hr": "sh", "no": "nb", "sr": "sh"}
 
 
 @dataclass(frozen=True)
@@ -66,3 +74,23 @@ def words_alone(vocabulary: Vocabulary, rng: np.random.Generator) -> str:
     """
     number = 1 + int(rng.choice(len(_ALONE_SHARES), p=_ALONE_SHARES))
     return " ".join(vocabulary.draw(number, rng, _ALONE_EXPONENT))
+
+
+def shares_of(frequencies: np.ndarray) -> np.ndarray:
+    """Return how often words of such frequencies are drawn; see `Vocabulary`."""
+    weights = frequencies**_FREQUENCY_EXPONENT
+    return np.asarray(weights / weights.sum())
+
+
+def listed_as(language: str) -> str | None:
+    """Return what `wordfreq` calls a language, if it has it; left alone, it would take English for Swahili."""
+    base = language.lower().split("-")[0]
+    name = _OTHER_NAMES.get(base, base)
+    return name if name in wordfreq.available_languages() else None
+
+
+def is_word(text: str) -> bool:
+    """Say whether a text is a word, rather than a number, a symbol or a single letter of an alphabet."""
+    if not all(unicodedata.category(letter)[0] in "LM" or letter in "'’" for letter in text):
+        return False
+    return len(text) > 1 or text.lower() == text.upper()

@@ -55,7 +55,9 @@ class SynthesisConfig(Section):
 
     Attributes:
         positives: utterances of each phrase.
-        negatives: utterances of anything else.
+        negatives: utterances of anything else in the phrase's language.
+        foreign: utterances in other languages, all that espeak-ng and wordfreq know; said by espeak-ng, and none where
+            it is not among the engines.
         kinds: shares of the kinds of negatives.
         running_pace: how many times as fast as a phrase espeak-ng says running sentences, lowest and highest; people
             say a wake phrase slowly.
@@ -65,6 +67,7 @@ class SynthesisConfig(Section):
 
     positives: int = Field(1500, ge=0, le=1_000_000)
     negatives: int = Field(7000, ge=0, le=1_000_000)
+    foreign: int = Field(0, ge=0, le=1_000_000)
     kinds: NegativeKinds = Field(default_factory=NegativeKinds)
     running_pace: Factors = Field([1.0, 1.3])
     engines: EnginesConfig = Field(default_factory=EnginesConfig)

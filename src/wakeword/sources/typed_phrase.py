@@ -3,7 +3,7 @@
 Positives say the phrase. Negatives are running sentences, usual words by themselves, words that sound nearly like the
 phrase, parts of the phrase, the same in another order, and the phrase's own and nearly the same words within running
 sentences; none of them holds the phrase, as text or as a sequence of phonemes in any accent used. All speakers say
-both.
+both. What is said in other languages stands in `foreign`.
 
 Each utterance depends on the seed, its kind of use and its own number, not on how many there are: more utterances
 leave the earlier ones as they were.
@@ -25,9 +25,10 @@ from wakeword.base.errors import UserError
 from wakeword.corpus.manifest import Label
 from wakeword.engines.espeak import accents
 from wakeword.sources.casting import casting
+from wakeword.sources.foreign import foreign_utterances
 from wakeword.sources.phoneme_distance import difference
 from wakeword.sources.pronunciation import Phonemes, Request, pronounce, without_marks
-from wakeword.sources.sentences import Vocabulary, sentence, words_alone
+from wakeword.sources.sentences import Vocabulary, is_word, listed_as, sentence, shares_of, words_alone
 from wakeword.sources.synthesis import Utterance
 from wakeword.sources.synthesis_config import KEY, Kind, SynthesisConfig
 from wakeword.sources.texts import words_of
@@ -38,9 +39,6 @@ Saying = Callable[[str], Phonemes]
 
 _VOCABULARY = 20_000
 _SCRIPT_WORDS = 2_000
-# Plain frequencies spend half of an English sentence on the hundred most usual words, as people do; this spends 36 %,
-# and 3500 sentences have 8 % more different runs of three phonemes.
-_FREQUENCY_EXPONENT = 0.9
 _SIMILAR = 300
 # In differences of one phoneme. What is nearer is what another accent makes of the phrase: in those of espeak-ng "hey
 # computer" is 0.2 to 0.7 from itself, and "hi computer" 0.2 from it.
@@ -60,8 +58,6 @@ _SPELLED = 1.6
 _NAMED = 6
 _GOLDEN_SHARE = (math.sqrt(5) - 1) / 2
 
-# espeak-ng's names of languages that wordfreq calls otherwise.
-_OTHER_NAMES = {"bs": "sh", "cmn": "zh", "hr": "sh", "no": "nb", "sr": "sh"}
 # Written in these, too, though the words that wordfreq lists are not.
 _MORE_SCRIPTS = {"bs": {"CYRILLIC"}, "sr": {"CYRILLIC"}}
 
@@ -82,7 +78,7 @@ def utterances(
     workers: int | None = None,
     root: Path = Path(),
 ) -> list[Utterance]:
-    """Return everything that is to be said: the positives of each phrase in turn, then the negatives.
+    """Return everything that is to be said: the positives of each phrase in turn, the negatives, other languages.
 
     `workers` processes find the phonemes of candidates, one a core by default; the result does not depend on it.
     Voices that are files lie below `root`.
@@ -111,12 +107,13 @@ def utterances(
     ]
     shares = config.kinds.shares()
     kinds = [_kind(shares, index) for index in range(config.negatives)]
-    texts = _negative_texts(kinds, phrases, _vocabulary(language, words, spoken), spoken, seed) if kinds else []
+    banned = _Banned(phrases, spoken)
+    texts = _negative_texts(kinds, phrases, _vocabulary(language, words, spoken), spoken, banned, seed) if kinds else []
     negatives = [
         utterance([_NEGATIVE], index, text, None, kind)
         for index, (kind, text) in enumerate(zip(kinds, texts, strict=True))
     ]
-    return positives + negatives
+    return positives + negatives + foreign_utterances(config, language, seed, banned.hold, spoken.workers)
 
 
 def _kind(shares: dict[Kind, float], index: int) -> Kind:
@@ -241,7 +238,7 @@ def _script(letter: str) -> str:
 
 def _scripts(language: str) -> set[str]:
     """Return the scripts that make up at least 1 % of the letters of a language's usual words; none if unknown."""
-    listed = _listed(language)
+    listed = listed_as(language)
     words = wordfreq.top_n_list(listed, _SCRIPT_WORDS) if listed else []
     letters = Counter(_script(letter) for word in words for letter in word if letter.isalpha())
     usual = {script for script, number in letters.items() if number >= 0.01 * letters.total()}
@@ -253,41 +250,32 @@ def _scripts(language: str) -> set[str]:
 
 def _usual_words(language: str) -> list[str]:
     """Return the most frequent words of a language, most frequent first."""
-    listed = _listed(language)
+    listed = listed_as(language)
     if not listed:
         known = ", ".join(sorted(wordfreq.available_languages()))
         raise UserError(
             f"params.yaml: no list of words for 'language: {language}', and negatives need one; there are lists for "
             f"{known}. Use one of these, or set '{KEY}.negatives' to 0 and give recordings as negatives"
         )
-    return [word for word in wordfreq.top_n_list(listed, _VOCABULARY) if _is_word(word)]
+    return [word for word in wordfreq.top_n_list(listed, _VOCABULARY) if is_word(word)]
 
 
 def _vocabulary(language: str, usual: list[str], spoken: _Spoken) -> Vocabulary:
     words = [word for word in usual if spoken.say(word) and not spoken.is_foreign(word)]
     if not words:
         raise UserError(f"params.yaml: espeak-ng can't read any usual word of 'language: {language}'; use another one")
-    frequencies = wordfreq.get_frequency_dict(_listed(language))
-    weights = np.array([frequencies[word] for word in words]) ** _FREQUENCY_EXPONENT
-    return Vocabulary(words, weights / weights.sum(), [spoken.say(word) for word in words])
-
-
-def _listed(language: str) -> str | None:
-    """Return what `wordfreq` calls a language, if it has it; left alone, it would take English for Swahili."""
-    base = language.lower().split("-")[0]
-    name = _OTHER_NAMES.get(base, base)
-    return name if name in wordfreq.available_languages() else None
-
-
-def _is_word(text: str) -> bool:
-    """Say whether a text is a word, rather than a number, a symbol or a single letter of an alphabet."""
-    if not all(unicodedata.category(letter)[0] in "LM" or letter in "'’" for letter in text):
-        return False
-    return len(text) > 1 or text.lower() == text.upper()
+    frequencies = wordfreq.get_frequency_dict(listed_as(language))
+    shares = shares_of(np.array([frequencies[word] for word in words]))
+    return Vocabulary(words, shares, [spoken.say(word) for word in words])
 
 
 def _negative_texts(
-    kinds: list[Kind], phrases: Sequence[str], vocabulary: Vocabulary, spoken: _Spoken, seed: int
+    kinds: list[Kind],
+    phrases: Sequence[str],
+    vocabulary: Vocabulary,
+    spoken: _Spoken,
+    banned: "_Banned",
+    seed: int,
 ) -> list[str]:
     choices = {phrase: _choices(phrase, vocabulary, spoken.say) for phrase in phrases}
     for phrase, kind in itertools.product(phrases, sorted(set(kinds) - _GENERAL)):
@@ -303,7 +291,6 @@ def _negative_texts(
             return sentence(vocabulary, rng, choice)
         return choice[int(rng.integers(len(choice)))]
 
-    banned = _Banned(phrases, spoken)
     texts: dict[int, str] = {}
     waiting = list(range(len(kinds)))
     for attempts in _ATTEMPTS:
@@ -348,13 +335,14 @@ class _Banned:
         """Return the texts that can be said and hold no phrase."""
         texts = set(texts)
         self.spoken.learn(texts)
-        return {text for text in texts if all(self.spoken.forms(text)) and not self._in(text)}
+        return {text for text in texts if all(forms := self.spoken.forms(text)) and not self.hold(text, forms)}
 
-    def _in(self, text: str) -> bool:
+    def hold(self, text: str, forms: Iterable[Phonemes]) -> bool:
+        """Say whether a text of these phonemes, in one accent or several, holds a phrase."""
         words = words_of(text)
         if any(_holds(words, phrase) for phrase in self.texts):
             return True
-        return any(_sounds(_single(said), form) for said in self.spoken.forms(text) for form in self.forms)
+        return any(_sounds(_single(said), form) for said in forms for form in self.forms)
 
 
 def phrase_parts(phrase: str, vocabulary: Vocabulary, say: Saying) -> list[str]:

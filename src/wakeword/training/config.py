@@ -246,7 +246,7 @@ class TrainConfig(Section):
     """How the network is trained.
 
     Attributes:
-        lr: peak learning rate; "auto" takes what find-lr suggests.
+        lr: peak learning rate; "auto" takes what find-lr suggests, or half of that where the schedule is constant.
         epochs, steps_per_epoch: how long; the model is judged on the dev streams after each epoch.
         schedule: what the rate does (see `wakeword.training.schedule`): "cosine" rises linearly and falls to 0,
             "one_cycle" rises and falls by cosines, "constant" rises linearly and stays.

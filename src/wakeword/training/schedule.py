@@ -38,6 +38,14 @@ def learning_rate(step: int, steps: int, peak: float, schedule: Schedule, warmup
     return peak * 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
+def automatic_peak(suggested: float, schedule: Schedule) -> float:
+    """Return the peak rate by what a range test suggests: that, or half of it for a rate that stays at its peak.
+
+    Half is the mean of a cosine.
+    """
+    return suggested / 2 if schedule == "constant" else suggested
+
+
 def negative_weight(history: Sequence[dict[str, float]], first: float, control: FahControlConfig | None) -> float:
     """Return the weight of other sound in the loss of the next epoch.
 
