@@ -71,11 +71,11 @@ def foreign_casting(config: SynthesisConfig, by: EspeakConfig, seed: int) -> For
         by: how espeak-ng speaks; the accents that it names are those of the phrase's language.
         seed: of the choices.
     """
-    config_of_all = by.model_copy(update={"voices": None})
+    any_accent = by.model_copy(update={"voices": None})
 
     def choose(language: str, index: int, running: bool) -> tuple[Speaker, VoiceChange | None]:
         rng = np.random.default_rng([seed, _FOREIGN, index])
-        speaking = espeak.cast(config_of_all, language, Path())
+        speaking = espeak.cast(any_accent, language, Path())
         speaker = speaking.draw(speaking.voices[int(rng.integers(len(speaking.voices)))], rng)
         return _running(speaker, config, rng) if running else speaker, draw(config.voice_change, rng)
 

@@ -38,28 +38,23 @@ def foreign_utterances(
         holds: what it says yes to is drawn again.
         workers: processes that find phonemes; the result does not depend on it.
     """
-    by = config.engines.espeak
-    if by is None or not config.foreign:
+    if config.engines.espeak is None or not config.foreign:
         return []
     known = other_languages(language)
-    cast = foreign_casting(config, by, seed)
+    cast = foreign_casting(config, config.engines.espeak, seed)
 
-    def draw(index: int, attempt: int) -> tuple[str, str]:
-        """Return kind and text."""
+    def draw(index: int, attempt: int) -> Utterance:
+        spoken_in = known[index % len(known)]
         rng = np.random.default_rng([seed, _TEXT, index, attempt])
-        words = _vocabulary(known[index % len(known)])
-        return (SENTENCE, sentence(words, rng)) if rng.random() < _SENTENCES else (WORD, words_alone(words, rng))
+        running = bool(rng.random() < _SENTENCES)
+        text = (sentence if running else words_alone)(_vocabulary(spoken_in), rng)
+        by = cast(spoken_in, index, running)
+        return Utterance(text, "negative", None, SENTENCE if running else WORD, spoken_in, *by)
 
     said: dict[int, Utterance] = {}
     waiting = list(range(config.foreign))
     for attempt in range(_ATTEMPTS):
-        utterances = {}
-        for index in waiting:
-            spoken_in = known[index % len(known)]
-            kind, text = draw(index, attempt)
-            utterances[index] = Utterance(
-                text, "negative", None, kind, spoken_in, *cast(spoken_in, index, kind == SENTENCE)
-            )
+        utterances = {index: draw(index, attempt) for index in waiting}
         sounds = pronounce(map(_request, utterances.values()), workers)
         for index, utterance in utterances.items():
             phonemes = without_marks(sounds[_request(utterance)])
@@ -74,7 +69,7 @@ def foreign_utterances(
 
 
 def other_languages(language: str) -> list[str]:
-    """Return the languages, as `wordfreq` calls them, that it and espeak-ng know, but for one."""
+    """Return the languages, as `wordfreq` calls them, that it and espeak-ng know, `language` left out."""
     return [code for code in sorted(wordfreq.available_languages()) if code != listed_as(language) and voices_of(code)]
 
 
