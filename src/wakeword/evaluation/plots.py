@@ -74,13 +74,19 @@ class DetPoint:
 def plot_det(path: Path, title: str, lines: Sequence[DetLine], points: Sequence[DetPoint] = ()) -> None:
     """Draw FRR against FAH on a logarithmic axis; what has no false alarm stands at the left edge, marked 0.
 
-    A curve is drawn as the lowest FRR to be had at each FAH. A point takes the colour of the line of its label.
+    A curve is drawn as the lowest FRR to be had at each FAH. A point takes the colour of the line of its label. Nothing
+    is shown above the FRR that every curve has without a false alarm, so that the rates that matter fill the page.
     """
     positive = [value for line in lines for value in line.fah if value > 0]
     positive += [value for point in points for value in (point.fah, *point.fah_interval) if value > 0]
     right = 10.0 ** np.ceil(np.log10(max([*positive, 1.0]) * 1.001))
     left = 10.0 ** np.floor(np.log10(min([*positive, right / 100])))
     zero = left / 3
+    top = max(
+        [float(line.frr[line.fah <= 0].min(initial=1.0)) for line in lines]
+        + [float(value) for point in points for value in (point.frr, point.frr_interval[1])],
+        default=1.0,
+    )
     with _style():
         figure, (axes,) = _figure(1, (7.5, 5.2))
         for colour, line in zip(_colours(len(lines)), lines, strict=True):
@@ -105,7 +111,7 @@ def plot_det(path: Path, title: str, lines: Sequence[DetLine], points: Sequence[
                 markersize=9,
                 capsize=4,
                 zorder=5,
-                label=f"operating point on {point.label}: FRR {point.frr:.1%}, FAH {point.fah:.3g} (95 % intervals)",
+                label=f"operating point, {point.label}: FRR {point.frr:.1%}, FAH {point.fah:.3g} (95 % intervals)",
             )
         axes.set_xscale("log")
         axes.set_xlim(zero * 0.85, right)
@@ -116,8 +122,9 @@ def plot_det(path: Path, title: str, lines: Sequence[DetLine], points: Sequence[
         axes.xaxis.set_minor_locator(FixedLocator(minor))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.axvline(left * 0.6, color=_GREY, linewidth=0.8, linestyle=(0, (1, 3)))
-        axes.set_ylim(-0.02, 1.02)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        highest = min(1.02, max(1.15 * top, 0.05))
+        axes.set_ylim(-0.02 * highest, highest)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_xlabel("false alarms per hour of stream (FAH), logarithmic")
         axes.set_ylabel("missed keywords (FRR)")
         axes.grid(which="minor", axis="x", alpha=0.45)
