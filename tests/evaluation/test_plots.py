@@ -81,3 +81,22 @@ def test_another_point_makes_another_picture(tmp_path: Path) -> None:
     plot_det(tmp_path / "with.png", "hey", [line], [POINT])
     plot_det(tmp_path / "without.png", "hey", [line])
     assert (tmp_path / "with.png").read_bytes() != (tmp_path / "without.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("frr", "upper", "highest"),
+    [
+        ([0.02, 0.01, 0.0], 0.10, (0.10, 0.2)),  # the point's interval is the highest
+        ([0.30, 0.01, 0.0], 0.10, (0.30, 0.4)),  # the curve without a false alarm is
+        ([1.00, 0.01, 0.0], 0.10, (1.00, 1.1)),
+        ([0.00, 0.00, 0.0], 0.01, (0.05, 0.1)),
+    ],
+)
+def test_a_det_page_ends_just_above_what_is_had_without_a_false_alarm(
+    frr: list[float], upper: float, highest: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[float] = []
+    monkeypatch.setattr("wakeword.evaluation.plots._save", lambda figure, _: ends.append(figure.axes[0].get_ylim()[1]))
+    line = DetLine("test", np.array([0.0, 0.5, 60.0]), np.array(frr), 100, 2.0)
+    plot_det(Path("unused.png"), "hey", [line], [DetPoint("test", 0.5, (0.1, 2.0), 0.0, (0.0, upper))])
+    assert highest[0] <= ends[0] < highest[1]
